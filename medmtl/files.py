@@ -1,0 +1,158 @@
+"""Files that are either whole or not there: write to a temporary neighbor, flush, rename."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from medmtl.errors import OutputError
+
+_REMEDIES = {
+    errno.ENOSPC: ("the disk is full", "free some space or choose another place"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space or choose another place"),
+    errno.EFBIG: ("the file is larger than the limit allows", "raise the file size limit or choose another place"),
+    errno.EACCES: ("no permission to write", "choose a folder that you may write to"),
+    errno.EPERM: ("no permission to write", "choose a folder that you may write to"),
+    errno.EROFS: ("the file system is read-only", "choose a folder that you may write to"),
+    errno.EISDIR: ("a folder is in the way", "choose another name"),
+    errno.ENOTEMPTY: ("a folder that is not empty is in the way", "choose another name"),
+    errno.EEXIST: ("a file is in the way", "choose another name"),
+    errno.ENOTDIR: ("a part of the path is a file, not a folder", "choose another folder"),
+    errno.ENAMETOOLONG: ("the name is too long", "choose a shorter name"),
+}
+
+
+def output_error(error: OSError, path: Path) -> OutputError:
+    """Turns what the operating system said about writing ``path`` into one clear line."""
+    fallback = (f"cannot be written ({error.strerror or error})", "choose another place")
+    what, remedy = _REMEDIES.get(error.errno or 0, fallback)
+    return OutputError(what, where=path, remedy=remedy)
+
+
+def _neighbor(path: Path) -> Path:
+    # The suffix stays, because many writers choose their format by it; the stem is cut so that long names stay legal.
+    return path.with_name(f".{path.stem[:80]}.{os.getpid()}-{secrets.token_hex(4)}.tmp{path.suffix}")
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _concerns(error: OSError, temporary: Path) -> bool:
+    """Whether an error raised by a writer is about its output and not about some input that it read."""
+    if error.errno is None:  # a library's own OSError, such as Pillow's for an image it cannot identify
+        return False
+    name = error.filename
+    return not isinstance(name, str | os.PathLike) or Path(name).is_relative_to(temporary.parent)
+
+
+def _prepare(path: Path, *, folder: bool) -> Path:
+    """Makes the parent folder and returns the place to write to: a link is followed, so that it stays a link."""
+    try:
+        path = path.resolve() if path.is_symlink() else path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        blocked = path.is_dir() if not folder else path.is_dir() and any(path.iterdir())
+        in_the_way = path.exists() and not (path.is_dir() if folder else path.is_file())
+    except OSError as error:
+        if error.errno == errno.EEXIST:  # mkdir says so where a parent is a file
+            error.errno = errno.ENOTDIR
+        raise output_error(error, path) from error
+    if blocked:
+        raise output_error(OSError(errno.ENOTEMPTY if folder else errno.EISDIR, ""), path)
+    if in_the_way:
+        raise output_error(OSError(errno.EEXIST, ""), path)
+    return path
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _atomically(path: Path, *, folder: bool) -> Iterator[Path]:
+    target = _prepare(path, folder=folder)
+    temporary = _neighbor(target)
+    try:
+        if folder:
+            temporary.mkdir()
+        yield temporary
+        if not temporary.exists():
+            raise OutputError("nothing was written", where=path, remedy="the writer made no file at the name it got")
+        _flush(temporary)
+        temporary.replace(target)
+        _flush(target.parent)
+    except OSError as error:
+        if _concerns(error, temporary):
+            raise output_error(error, path) from error
+        raise
+    finally:
+        _remove(temporary)
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Gives a temporary path beside ``path`` (same suffix) and renames it to ``path`` once the block ends well.
+
+    Missing parent folders are made. An error in the block leaves what was at ``path`` untouched.
+
+    Args:
+        path: The file to write; an existing file is replaced.
+
+    Yields:
+        The name to write to.
+
+    Raises:
+        OutputError: The disk is full, there is no permission, a folder is in the way, or nothing was written.
+    """
+    with _atomically(Path(path), folder=False) as temporary:
+        yield temporary
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Gives a temporary folder beside ``path`` and renames it to ``path`` once the block ends well.
+
+    Args:
+        path: The folder to make; it must not exist, or be empty.
+
+    Yields:
+        The folder to fill.
+
+    Raises:
+        OutputError: The disk is full, there is no permission, or something is in the way.
+    """
+    with _atomically(Path(path), folder=True) as temporary:
+        yield temporary
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes UTF-8 text, whole or not at all.
+
+    Raises:
+        OutputError: As :func:`atomic_write`.
+    """
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def sha256_file(path: str | Path) -> str:
+    """Returns the SHA-256 of a file's bytes as 64 hexadecimal digits.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
