@@ -1,0 +1,236 @@
+"""From a manifest's sample to network arrays: MONAI dictionary transforms, fixed ones first, random ones after."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from monai.transforms import (
+    Compose,
+    MapTransform,
+    RandAffined,
+    RandFlipd,
+    Randomizable,
+    RandRotate90d,
+    RandSpatialCropd,
+    Transform,
+)
+
+from medmtl.config import AugmentConfig, ViewConfig
+from medmtl.data.field import FieldOfView, bounding_box, find_field
+from medmtl.data.masks import read_mask
+from medmtl.data.reading import read_image
+from medmtl.data.targets import IndexTarget, LabelTarget, MaskTarget
+from medmtl.errors import ImageError
+from medmtl.geometry import Geometry, centred_square, take_view
+
+if TYPE_CHECKING:
+    from medmtl.data.manifest import Sample
+
+AnyTarget = MaskTarget | LabelTarget | IndexTarget
+VERSION = 1
+"""Version of the fixed transforms; part of the key of every cached sample, raised when their output changes."""
+
+
+class LoadSample(Transform):
+    """Reads a sample's image, field of view and masks, in original pixels.
+
+    Adds ``image`` (H, W, 3) float32 in [0, 1], ``field`` (:class:`FieldOfView`), ``masks`` (column to (H, W) uint8).
+    """
+
+    def __init__(self, targets: Sequence[AnyTarget]) -> None:
+        self.targets = [target for target in targets if isinstance(target, MaskTarget)]
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Reads the files that ``data["sample"]`` names."""
+        sample: Sample = data["sample"]
+        image, _ = read_image(sample.image)
+        field = read_field(sample, image)
+        return {**data, "image": image, "field": field, "masks": self._masks(sample, image.shape[:2])}
+
+    def _masks(self, sample: Sample, shape: tuple[int, int]) -> dict[str, npt.NDArray[np.uint8]]:
+        masks: dict[str, npt.NDArray[np.uint8]] = {}
+        for target in self.targets:
+            for column in target.columns:
+                if column in sample.masks:
+                    masks[column] = sample_mask(sample, column, shape)
+                    target.check(masks[column], f"{sample.manifest}, row {sample.row}, column mask:{column}")
+        return masks
+
+
+def sample_mask(sample: Sample, column: str, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Reads one mask of a sample.
+
+    Raises:
+        ImageError: The mask cannot be read, or is not as large as the image.
+    """
+    mask = read_mask(sample.masks[column], shape=shape)
+    if mask.shape != shape:
+        found = f"{mask.shape[1]}x{mask.shape[0]} beside an image of {shape[1]}x{shape[0]}"
+        where = f"{sample.manifest}, row {sample.row}, column mask:{column}"
+        raise ImageError("the mask has another size than its image", where=where, found=found, remedy="export both at one size")
+    return mask
+
+
+def read_field(sample: Sample, image: npt.NDArray[np.float32]) -> FieldOfView:
+    """The field of view that the manifest names, or the one found in the image."""
+    if sample.fov is None:
+        return find_field(image)
+    from medmtl.data.manifest import MaskReference
+
+    mask = read_mask(MaskReference.parse(str(sample.fov), base=sample.manifest.parent)) > 0
+    if mask.shape != image.shape[:2] or not mask.any():
+        where = f"{sample.manifest}, row {sample.row}, column fov"
+        raise ImageError("the field-of-view mask is empty or of another size than its image", where=where, found=f"{mask.shape[1]}x{mask.shape[0]}")
+    return FieldOfView(mask, bounding_box(mask), found=True)
+
+
+class TakeView(Transform):
+    """Crops to the square around the field of view, resizes, and encodes the targets of the view's tasks.
+
+    Gives ``image`` (3, s, s) uint8, ``field`` (1, s, s) uint8, one entry per task, and ``geometry`` (6,) int64.
+    The surround is set to zero, so that what is printed there teaches nothing.
+    """
+
+    def __init__(self, view: ViewConfig, targets: Sequence[AnyTarget]) -> None:
+        self.view = view
+        self.targets = list(targets)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Applies the view to what :class:`LoadSample` read."""
+        field: FieldOfView = data["field"]
+        image, mask = field_view(data["image"], field, self.view)
+        geometry = view_geometry(field, self.view)
+        result: dict[Hashable, Any] = {"image": np.rint(image * 255).astype(np.uint8).transpose(2, 0, 1)}
+        result["field"] = mask[None].astype(np.uint8)
+        result["geometry"] = np.array(geometry.as_tuple(), dtype=np.int64)
+        for target in self.targets:
+            result[target.name] = self._encode(target, data, geometry)
+        return result
+
+    def _encode(self, target: AnyTarget, data: Mapping[Hashable, Any], geometry: Geometry) -> npt.NDArray[Any]:
+        if not isinstance(target, MaskTarget):
+            return target.encode(data["sample"])
+        masks = {column: take_view(mask, geometry, nearest=True) for column, mask in data["masks"].items()}
+        return target.encode(masks, (geometry.size, geometry.size))
+
+
+def view_geometry(field: FieldOfView, view: ViewConfig) -> Geometry:
+    """The square of an image that a view shows."""
+    height, width = field.mask.shape
+    box = field.box if view.crop == "field" else (0, 0, height, width)
+    return centred_square(height, width, box, view.size)
+
+
+def field_view(
+    image: npt.NDArray[np.float32], field: FieldOfView, view: ViewConfig
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """An image as a view shows it, zero outside the field.
+
+    Args:
+        image: (H, W, 3) in [0, 1].
+        field: Its field of view.
+        view: The view.
+
+    Returns:
+        The view (s, s, 3) in [0, 1] and its field (s, s).
+    """
+    geometry = view_geometry(field, view)
+    mask = take_view(field.mask.astype(np.uint8), geometry, nearest=True) > 0
+    shown = take_view(image, geometry).astype(np.float32)
+    if view.contrast == "local":
+        shown = local_contrast(shown, mask)
+    return np.clip(shown, 0, 1) * mask[..., None], mask
+
+
+def local_contrast(image: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_], share: float = 0.05) -> npt.NDArray[np.float32]:
+    """Subtracts the Gaussian mean and divides by the Gaussian deviation of each pixel's neighbourhood in the field.
+
+    Args:
+        image: (h, w, 3) in [0, 1].
+        mask: (h, w) field of view.
+        share: Sigma as a share of the width.
+
+    Returns:
+        (h, w, 3) around 0.5; three deviations span [0, 1].
+    """
+    sigma = share * image.shape[1]
+    weight = mask.astype(np.float32)[..., None]
+    total = np.maximum(_blur(weight, sigma), 1e-3)
+    mean = _blur(image * weight, sigma) / total
+    variance = _blur((image - mean) ** 2 * weight, sigma) / total
+    return np.asarray(0.5 + (image - mean) / (6 * np.sqrt(variance + 1e-4)), dtype=np.float32)
+
+
+def _blur(image: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float32]:
+    blurred = cv2.GaussianBlur(image, (0, 0), sigma)
+    return blurred if blurred.ndim == 3 else blurred[..., None]
+
+
+class ToTensors(Transform):
+    """Arrays to tensors; the image to float32 in [0, 1]."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Converts each array; other entries are kept."""
+        result = {key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for key, value in data.items()}
+        result["image"] = result["image"].to(torch.float32) / 255
+        return result
+
+
+class RandColord(MapTransform, Randomizable):
+    """Random brightness, contrast and channel gains, within the field of view only."""
+
+    def __init__(self, augment: AugmentConfig) -> None:
+        super().__init__(("image",))
+        self.augment = augment
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Changes ``image``; the black surround stays black."""
+        image = data["image"]
+        strengths = np.array([self.augment.brightness, self.augment.contrast, *[self.augment.color] * 3])
+        gains = 1 + self.R.uniform(-1, 1, 5) * strengths
+        channels = torch.tensor(gains[0] * gains[2:], dtype=image.dtype)[:, None, None]
+        mean = image.mean()
+        changed = (image * channels - mean) * float(gains[1]) + mean
+        return {**data, "image": changed.clamp_(0, 1) * data["field"]}
+
+
+def fixed_transforms(view: ViewConfig, targets: Sequence[AnyTarget]) -> Compose:
+    """What is the same every time a sample is shown, and is therefore cached."""
+    return Compose([LoadSample(targets), TakeView(view, targets)])
+
+
+def random_transforms(view: ViewConfig, targets: Sequence[AnyTarget], *, training: bool) -> Compose:
+    """What differs each time a training sample is shown; for evaluation only the conversion to tensors."""
+    if not training:
+        return Compose([ToTensors()])
+    maps = ["image", "field", *[target.name for target in targets if isinstance(target, MaskTarget)]]
+    augment = view.augment
+    steps: list[Any] = [ToTensors()]
+    if view.patch is not None:
+        steps.append(RandSpatialCropd(maps, (view.patch, view.patch), random_size=False))
+    if augment.flip:
+        steps += [RandFlipd(maps, prob=0.5, spatial_axis=0), RandFlipd(maps, prob=0.5, spatial_axis=1)]
+    if augment.quarter_turns:
+        steps.append(RandRotate90d(maps, prob=0.75, max_k=3))
+    if augment.rotate or augment.zoom:
+        steps.append(_affine(maps, augment))
+    if augment.brightness or augment.contrast or augment.color:
+        steps.append(RandColord(augment))
+    return Compose(steps)
+
+
+def _affine(maps: list[str], augment: AugmentConfig) -> RandAffined:
+    # New corners are filled with zero: outside the field, where no loss and no metric looks.
+    return RandAffined(
+        maps,
+        prob=1.0,
+        rotate_range=float(np.deg2rad(augment.rotate)),
+        scale_range=(augment.zoom, augment.zoom),
+        mode=["bilinear", *["nearest"] * (len(maps) - 1)],
+        padding_mode="zeros",
+    )

@@ -1,0 +1,158 @@
+"""What a task is: its target, its head, its masked loss, its predictions and its figures, all in one place."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+from torch import Tensor, nn
+
+from medmtl.config import Block, TaskBlock, validate_block
+from medmtl.data.transforms import AnyTarget
+from medmtl.evaluation import Findings
+from medmtl.geometry import Geometry
+from medmtl.models import Encoder
+from medmtl.optim import TaskLoss
+from medmtl.registry import Registry
+
+if TYPE_CHECKING:
+    from medmtl.data.manifest import Sample
+
+
+class TaskConfig(Block):
+    """Keys that every task has."""
+
+    type: str = Field(description="Kind of the task.")
+    view: str = Field("field", description="Name of the view that the task is trained on.")
+    min_per_batch: int = Field(1, ge=0, description="Least number of labelled samples in each batch of the view.")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How figures are computed.
+
+    Attributes:
+        bootstrap: Bootstrap samples of an interval.
+        seed: Seed of the bootstrap and of random sanity rows.
+        thresholds: Operating points that validation chose, by class.
+    """
+
+    bootstrap: int = 2000
+    seed: int = 0
+    thresholds: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a record comes from: the sample, its patient, and the task's short score for choosing examples."""
+
+    sample_id: str
+    patient: str
+
+
+P = TypeVar("P")
+R = TypeVar("R")
+C = TypeVar("C", bound=TaskConfig)
+
+
+class Task(ABC, Generic[C, P, R]):
+    """One task of a run; stateless after construction.
+
+    ``P`` is the task's prediction for one sample, ``R`` what evaluation keeps of a sample: small, and enough for every
+    figure. An image flows through ``head → loss`` in training, and ``head → predictions → restore → record →
+    findings`` in evaluation.
+
+    Args:
+        name: Name of the task.
+        config: Its block of the configuration.
+    """
+
+    kind: ClassVar[str]
+    config_type: ClassVar[type[TaskConfig]]
+
+    def __init__(self, name: str, config: C) -> None:
+        self.name = name
+        self.config = config
+
+    @property
+    @abstractmethod
+    def target(self) -> AnyTarget:
+        """What the task asks of a sample."""
+
+    @property
+    @abstractmethod
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the outputs."""
+
+    @abstractmethod
+    def build_head(self, encoder: Encoder) -> nn.Module:
+        """The head that turns the encoder's features into the task's output."""
+
+    @abstractmethod
+    def labelled_rows(self, target: Tensor, field: Tensor) -> Tensor:
+        """(B,) bool: samples of a batch that the task can learn from."""
+
+    @abstractmethod
+    def loss(self, output: Any, target: Tensor, field: Tensor) -> TaskLoss:
+        """Sum over the labelled samples of the sample's loss, and their number; computed in fp32."""
+
+    @abstractmethod
+    def predictions(self, output: Any, field: Tensor) -> list[P]:
+        """One prediction a sample, in the pixels of the view."""
+
+    @abstractmethod
+    def restore(self, prediction: P, geometry: Geometry) -> P:
+        """The prediction in original pixels."""
+
+    @abstractmethod
+    def truth(self, sample: Sample, shape: tuple[int, int]) -> Any:
+        """The sample's labels in original pixels, for :meth:`record`."""
+
+    @abstractmethod
+    def batch_truth(self, target: npt.NDArray[Any]) -> Any:
+        """The same from a batch's target (one sample), in the pixels of the view."""
+
+    @abstractmethod
+    def record(self, prediction: P, truth: Any, field: npt.NDArray[np.bool_], origin: Origin) -> R | None:
+        """What evaluation keeps of a sample; None where the sample says nothing about the task."""
+
+    @abstractmethod
+    def selection(self, records: Sequence[R]) -> dict[str, float]:
+        """Validation figures, higher is better; the first one selects the checkpoint. NaN where undefined."""
+
+    @abstractmethod
+    def thresholds(self, records: Sequence[R]) -> dict[str, float]:
+        """Operating points chosen on these (validation) records, by class."""
+
+    @abstractmethod
+    def findings(self, records: Sequence[R], settings: Settings, unlabelled: int) -> Findings:
+        """All figures of a data set."""
+
+    @abstractmethod
+    def example_score(self, record: R) -> float:
+        """How well a sample went (higher is better), for choosing the best, median and worst pictures."""
+
+    @abstractmethod
+    def picture(self, image: npt.NDArray[np.uint8], prediction: P, truth: Any) -> npt.NDArray[np.uint8]:
+        """The sample's picture for the report: (H, W, 3)."""
+
+    example_score_name: ClassVar[str] = "score"
+
+
+AnyTask = Task[Any, Any, Any]
+tasks: Registry[type[AnyTask]] = Registry("task type")
+
+
+def build_task(name: str, block: TaskBlock) -> AnyTask:
+    """Makes a task from its block of the configuration.
+
+    Raises:
+        ConfigError: Unknown type or key, or a value that does not fit.
+    """
+    task_type = tasks.get(block.type, where=f"tasks.{name}.type")
+    return task_type(name, validate_block(task_type.config_type, block.model_dump(), f"tasks.{name}"))
