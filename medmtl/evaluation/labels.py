@@ -18,7 +18,7 @@ class Labelled:
 
     Attributes:
         labels: Known labels, shape (labelled,).
-        scores: Their scores, shape (labelled,) or (labelled, classes).
+        scores: Their scores, shape (labelled,).
         groups: Their patients, or None.
         unlabelled: How many samples had no label.
         kept: Which samples these are, shape (samples,).
@@ -38,7 +38,7 @@ def known_only(
 
     Args:
         labels: Shape (samples,); NaN is unknown.
-        scores: Shape (samples,) or (samples, classes).
+        scores: Shape (samples,).
         groups: The patient of each sample, or None.
         allowed: The labels that exist.
 
@@ -46,11 +46,13 @@ def known_only(
         EvaluationError: Lengths differ, a label is none of the allowed, or the score of a labelled sample is not finite.
     """
     truth, values = np.asarray(labels, dtype=np.float64), np.asarray(scores, dtype=np.float64)
-    if len(truth) != len(values) or (groups is not None and len(groups) != len(truth)):
-        raise EvaluationError("labels, scores and groups differ in number", found=f"{len(truth)} and {len(values)}")
+    if truth.ndim != 1 or truth.shape != values.shape or (groups is not None and len(groups) != len(truth)):
+        raise EvaluationError(
+            "labels, scores and groups differ in number", found=f"shapes {truth.shape} and {values.shape}"
+        )
     kept = ~np.isnan(truth)
     _check_labels(truth, kept, sorted(allowed))
-    bad = np.flatnonzero(kept & ~np.isfinite(values).reshape(len(values), -1).all(axis=1))
+    bad = np.flatnonzero(kept & ~np.isfinite(values))
     if bad.size:
         raise EvaluationError("a score is not finite", where=f"sample {bad[0]}", found=values[bad[0]])
     return Labelled(truth[kept], values[kept], take_groups(groups, kept), int((~kept).sum()), kept)
