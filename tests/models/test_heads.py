@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from medmtl.errors import ConfigError
+from medmtl.models import STRIDES, ClassificationHead, ClassMapHead, SegmentationHead, build_encoder
+from medmtl.models.decoders import DECODER_CHANNELS
+
+CHANNELS = (16, 24, 40, 112, 320)
+SIZES = [(1, 1), (33, 47), (64, 96), (65, 127)]
+
+
+def pyramid(size, batch=2, seed=0, scale=1.0):
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        scale * torch.randn(batch, c, *(-(-side // s) for side in size), generator=generator)
+        for c, s in zip(CHANNELS, STRIDES, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("output_stride", [1, 2, 4])
+def test_segmentation_has_the_size_of_the_image(size, output_stride):
+    head = SegmentationHead(CHANNELS, 3, output_stride=output_stride).eval()
+    assert head.levels == 5
+    assert head(pyramid(size), size).shape == (2, 3, *size)
+
+
+def test_shallower_segmentation_reads_fewer_levels():
+    head = SegmentationHead(CHANNELS[:3], 2, (32, 24, 16)).eval()
+    assert head.levels == 3
+    assert head(pyramid((37, 50))[:3], (37, 50)).shape == (2, 2, 37, 50)
+
+
+def test_segmentation_uses_every_level_down_to_its_stride():
+    for output_stride, first in ((1, 0), (2, 1), (4, 2)):
+        features = [f.requires_grad_() for f in pyramid((64, 64))]
+        SegmentationHead(CHANNELS, 2, output_stride=output_stride).eval()(features, (64, 64)).pow(2).sum().backward()
+        assert [f.grad is not None and bool(f.grad.any()) for f in features] == [i >= first for i in range(5)]
+
+
+def test_segmentation_is_shift_equivariant_by_whole_cells():
+    """A picture moved by one cell of the coarsest level moves the logits by as many pixels: nothing is mirrored."""
+    encoder = build_encoder("efficientnet-lite0", "none").eval()
+    head = SegmentationHead(encoder.channels, 1).eval()
+    image = torch.zeros(1, 3, 320, 320)
+    image[..., 128:140, 150:156] = 1.0
+    with torch.no_grad():
+        before = head(encoder(image), (320, 320))
+        after = head(encoder(image.roll((32, -32), (2, 3))), (320, 320))
+    moved = before.roll((32, -32), (2, 3))
+    spread = (before - before.median()).abs().max()
+    assert (after - moved)[..., 140:200, 90:160].abs().max() < 0.05 * spread
+
+
+@pytest.mark.parametrize(
+    ("levels", "channels", "stride"), [(5, (64, 32), 1), (2, DECODER_CHANNELS, 2), (5, DECODER_CHANNELS, 3)]
+)
+def test_segmentation_refuses_channels_that_do_not_fit(levels, channels, stride):
+    with pytest.raises(ConfigError):
+        SegmentationHead(CHANNELS[:levels], 1, channels, output_stride=stride)
+
+
+def test_classification_is_the_mean_and_a_linear_layer():
+    head = ClassificationHead(CHANNELS, 4, dropout=0.5).eval()
+    features = pyramid((70, 40))
+    expected = features[-1].mean((2, 3)) @ head.output.weight.T + head.output.bias
+    assert head.levels == 5
+    torch.testing.assert_close(head(features, (70, 40)), expected)
+    assert not torch.allclose(head.train()(features, (70, 40)), expected)
+
+
+def test_classification_counts_cells_inside_the_field_only():
+    head = ClassificationHead(CHANNELS, 2).eval()
+    valid = torch.zeros(1, 1, 64, 64)
+    valid[..., :, :32] = 1
+    features = pyramid((64, 64), batch=1)
+    changed = [f.clone() for f in features]
+    changed[-1][..., 1] = 99.0
+    torch.testing.assert_close(head(features, (64, 64), valid), head(changed, (64, 64), valid))
+    assert not torch.allclose(head(features, (64, 64)), head(changed, (64, 64)))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("stride", [4, 8, 16, 32])
+@pytest.mark.parametrize("fuse", [0, 8])
+def test_class_maps_shapes_and_levels(size, stride, fuse):
+    head = ClassMapHead(CHANNELS, 3, stride, fuse=fuse).eval()
+    output = head(pyramid(size), size)
+    assert head.levels == (5 if fuse else STRIDES.index(stride) + 1)
+    assert output.maps.shape == (2, 3, *(-(-side // stride) for side in size))
+    assert output.logits.shape == (2, 3)
+
+
+@pytest.mark.parametrize("name", ["lse", "mean", "max"])
+def test_class_maps_pool_their_own_maps(name):
+    oracle = {
+        "lse": lambda m: (m.mul(6).exp().mean((2, 3))).log() / 6,
+        "mean": lambda m: m.mean((2, 3)),
+        "max": lambda m: m.amax((2, 3)),
+    }
+    maps, logits = ClassMapHead(CHANNELS, 2, 8, name, 6.0).eval()(pyramid((40, 50)), (40, 50))
+    torch.testing.assert_close(logits, oracle[name](maps), atol=1e-4, rtol=1e-4)
+
+
+def test_class_maps_pool_inside_the_field_only():
+    head = ClassMapHead(CHANNELS, 2, 16, "max", prior=0.1).eval()
+    valid = torch.zeros(2, 1, 64, 64, dtype=torch.bool)
+    valid[..., 16:32, 32:48] = True
+    maps, logits = head(pyramid((64, 64)), (64, 64), valid)
+    torch.testing.assert_close(logits, maps[..., 1, 2])
+
+
+def test_fusion_adds_all_deeper_levels_and_no_finer():
+    features = [f.requires_grad_() for f in pyramid((64, 64))]
+    ClassMapHead(CHANNELS, 2, 8, fuse=16)(features, (64, 64)).logits.pow(2).sum().backward()
+    assert [f.grad is not None and bool(f.grad.any()) for f in features] == [False, False, True, True, True]
+
+
+def test_prior_is_what_an_untrained_head_says():
+    head = ClassMapHead(CHANNELS, 3, prior=0.05)
+    assert torch.sigmoid(head.output.bias).tolist() == pytest.approx([0.05] * 3)
+    zero = [torch.zeros_like(f) for f in pyramid((64, 64))]
+    logits = head.eval()(zero, (64, 64)).logits
+    torch.testing.assert_close(logits, torch.full((2, 3), math.log(0.05 / 0.95)))
+
+
+@pytest.mark.parametrize("stride", [4, 8, 16, 32])
+@pytest.mark.parametrize("fuse", [0, 64])
+@pytest.mark.parametrize("weights", ["imagenet", "none"])
+def test_untrained_maps_are_negative_everywhere(stride, fuse, weights):
+    """Also on ImageNet features, whose values are large: no place may look like a finding before training."""
+    torch.manual_seed(stride)
+    encoder = build_encoder("efficientnet-lite0", weights).eval()
+    head = ClassMapHead(encoder.channels, 3, stride, fuse=fuse).eval()
+    image = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    image[1] = 0
+    with torch.no_grad():
+        maps, logits = head(encoder(4 * image - 2), (128, 128))
+    assert maps.max() < -1
+    assert logits.max() < -1
+
+
+@pytest.mark.parametrize("arguments", [{"stride": 2}, {"stride": 12}, {"prior": 0.0}, {"prior": 1.0}, {"pooling": "x"}])
+def test_class_map_arguments_are_checked(arguments):
+    with pytest.raises(ConfigError):
+        ClassMapHead(CHANNELS, 1, **arguments)
