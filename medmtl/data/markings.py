@@ -79,17 +79,19 @@ def parse_markings(path: Path) -> tuple[Marking, ...]:
         ImageError: The file is missing or is not a marking list.
     """
     try:
-        text = path.read_bytes()
-        if b"<!ENTITY" in text:  # the only part of XML that is dangerous here, and no marking file has it
-            raise ValueError("an entity declaration")
-        root = ElementTree.fromstring(text)  # noqa: S314
-        markings = root.find("markinglist")
-        if markings is None:
-            raise ValueError("no element 'markinglist'")
-        return tuple(_marking(element) for element in markings.iter("marking"))
+        return tuple(_marking(element) for element in _marking_list(path.read_bytes()).iter("marking"))
     except (OSError, ElementTree.ParseError, ValueError, TypeError) as error:
         remedy = "name a *_plain.xml of DIARETDB1 version 2.1"
         raise ImageError("not a readable list of markings", where=path, found=error, remedy=remedy) from error
+
+
+def _marking_list(text: bytes) -> ElementTree.Element:
+    if b"<!ENTITY" in text:  # the only part of XML that is dangerous here, and no marking file has it
+        raise ValueError("an entity declaration")
+    found = ElementTree.fromstring(text).find("markinglist")  # noqa: S314
+    if found is None:
+        raise ValueError("no element 'markinglist'")
+    return found
 
 
 def _text(element: ElementTree.Element, name: str) -> str:

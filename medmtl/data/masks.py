@@ -82,7 +82,8 @@ def _merged(values: NDArray[Any]) -> NDArray[Any]:
 
 def _select(values: NDArray[Any], fragment: str | None, path: Path) -> NDArray[np.uint8]:
     if fragment == "any":
-        return (values > 0 if values.ndim == 2 else (values > 0).any(axis=2)).astype(np.uint8)
+        positive = values > 0
+        return np.asarray(positive if values.ndim == 2 else positive.any(axis=2), np.uint8)
     if values.ndim != 2:
         remedy = "add #any to the reference where any color means the structure, or save classes as grey values"
         raise ImageError("a mask in color", where=path, found=f"{values.shape[2]} different channels", remedy=remedy)
