@@ -1,0 +1,62 @@
+"""Artery and vein labels: how they are stored, and what may stand in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from medmtl.errors import ImageError
+
+VALUES = frozenset({0, 1, 2, 3})
+VESSEL_VALUES = frozenset({0, 1})
+_GREY = frozenset({"1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "F"})
+
+
+def av_reference(path: Path) -> str:
+    """Gives the mask reference of a label file: values as they are for a grey file, ``#rgb`` for a colored one.
+
+    Grey files hold 0 background, 1 artery, 2 vein, 3 crossing or uncertain. Colored ones hold black, red, blue, and
+    green or white for the same.
+
+    Raises:
+        ImageError: The file is not an image.
+    """
+    try:
+        with Image.open(path) as opened:
+            return str(path) if opened.mode in _GREY else f"{path}#rgb"
+    except (OSError, UnidentifiedImageError) as error:
+        raise ImageError("the artery and vein labels cannot be read", where=path, found=error) from error
+
+
+def av_from_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Turns colored artery and vein labels into classes.
+
+    Args:
+        image: Red, green, blue in 0..255, (H, W, 3); further channels are left aside. A channel counts as set above 127.
+
+    Returns:
+        0 background (black), 1 artery (red), 2 vein (blue), 3 crossing or uncertain (any other color), (H, W).
+
+    Raises:
+        ValueError: The image has fewer than three channels.
+    """
+    if image.ndim != 3 or image.shape[2] < 3:
+        raise ValueError(f"colored labels have shape (H, W, 3), not {image.shape}")
+    red, green, blue = (image[..., channel] > 127 for channel in range(3))
+    classes = np.full(red.shape, 3, np.uint8)
+    classes[~red & ~green & ~blue] = 0
+    classes[red & ~green & ~blue] = 1
+    classes[blue & ~green & ~red] = 2
+    return classes
+
+
+def mask_cells(av: Path | None, vessels: Path | None) -> dict[str, object]:
+    """Gives ``mask:av``, and ``mask:vessel`` from the same labels (crossings count), else from vessel-only labels."""
+    source = av or vessels
+    return {
+        "mask:av": None if av is None else av_reference(av),
+        "mask:vessel": None if source is None else f"{source}#any",
+    }
