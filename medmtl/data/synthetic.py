@@ -14,8 +14,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from medmtl.data.synthesis.anatomy import GLAUCOMA_RATIO, Layer, disc_layers, disc_masks, draw_eye, field_mask
-from medmtl.data.synthesis.anatomy import retina_layers as _retina_layers
+from medmtl.data.synthesis.anatomy import (
+    GLAUCOMA_RATIO,
+    Layer,
+    disc_layers,
+    disc_masks,
+    draw_eye,
+    field_mask,
+    retina_layers,
+)
 from medmtl.data.synthesis.camera import expose, light_layers
 from medmtl.data.synthesis.distractors import distractor_layers
 from medmtl.data.synthesis.domain import DOMAINS, Domain, draw, resolve
@@ -23,7 +30,8 @@ from medmtl.data.synthesis.drawing import Frame, Mask
 from medmtl.data.synthesis.grading import LesionCounts, check_grade, draw_counts, grade_of
 from medmtl.data.synthesis.lesions import LESIONS, paint_lesions
 from medmtl.data.synthesis.placement import Ground
-from medmtl.data.synthesis.vessels import VesselPlanes, draw_vessels, grow_vessels
+from medmtl.data.synthesis.vessel_drawing import VesselPlanes, draw_vessels
+from medmtl.data.synthesis.vessels import grow_vessels
 from medmtl.data.synthesis.writing import plan_dataset, write_planned
 from medmtl.errors import ConfigError
 
@@ -117,7 +125,7 @@ def synthesize(
     frame = Frame(size, size * float(of_light.uniform(0.94, 0.985)), mirrored=side == "L")
     eye, fov = draw_eye(of_eye), field_mask(frame, camera.cut)
     vessels = draw_vessels(frame, grow_vessels(eye, of_vessels), fov)
-    layers = light_layers(frame, camera, of_light) + _retina_layers(frame, eye, camera, of_eye)
+    layers = light_layers(frame, camera, of_light) + retina_layers(frame, eye, camera, of_eye)
     layers += disc_layers(frame, eye, of_eye) + distractor_layers(frame, eye, of_eye)
     layers += _vessel_layers(vessels, camera.vessel_contrast)
     painters = paint_lesions(frame, eye, counts, Ground(frame, eye, fov, vessels.labels > 0, of_lesions), of_lesions)

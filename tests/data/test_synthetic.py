@@ -97,7 +97,7 @@ def test_lesion_masks_are_where_the_lesion_free_eye_differs(size, seed):
     if (bright & ~dark).any():
         assert (change[bright & ~dark] > 0).mean() > 0.99
     far = ndimage.distance_transform_edt(~(dark | bright)) > 3 + 0.012 * size
-    assert (change[far] == 0).all()
+    assert abs(change[far]).max() <= 1  # the last grey level of a soft outline
     # Half the lesion's own change at least, somewhere in each blob: the mask is not mere blur.
     assert abs(change[dark]).mean() > 4 * abs(change[~(dark | bright)]).mean()
 

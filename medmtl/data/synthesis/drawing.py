@@ -49,15 +49,25 @@ class Canvas:
         self.factor = 2 if frame.size >= 400 else 4
         side = frame.size * self.factor
         self.values: NDArray[np.uint8] = np.zeros((side, side), np.uint8)
+        fixed = self.factor * 2.0**_SHIFT
+        self._scale = frame.diameter * fixed * np.array([-1.0 if frame.mirrored else 1.0, 1.0])
+        self._origin = frame.size / 2 * fixed - 0.5 * 2.0**_SHIFT
 
     def fill(self, polygon: Points, value: float = 1.0) -> None:
         """Fills a polygon (n, 2) in unit coordinates with a value in [0, 1]."""
-        fine = (self.frame.pixels(polygon) + 0.5) * self.factor - 0.5
-        cv2.fillPoly(self.values, [np.rint(fine * 2**_SHIFT).astype(np.int32)], round(255 * value), shift=_SHIFT)
+        fine = np.rint(polygon * self._scale + self._origin).astype(np.int32)
+        cv2.fillPoly(self.values, [fine], max(1, round(255 * value)), shift=_SHIFT)
 
     def coverage(self, blur: float = 0.0) -> Plane:
         """Mean value under each pixel (size, size) in [0, 1], blurred by `blur` units (standard deviation)."""
-        plane = cv2.resize(self.values, (self.frame.size,) * 2, interpolation=cv2.INTER_AREA).astype(np.float32)
+        return self._reduced(self.values, blur)
+
+    def covered(self, blur: float = 0.0) -> Plane:
+        """Share of each pixel that any polygon covers, whatever its value, blurred alike."""
+        return self._reduced(cv2.compare(self.values, 0, cv2.CMP_GT), blur)
+
+    def _reduced(self, values: NDArray[np.uint8], blur: float) -> Plane:
+        plane = cv2.resize(values, (self.frame.size,) * 2, interpolation=cv2.INTER_AREA).astype(np.float32)
         return blurred(plane * np.float32(1 / 255), blur * self.frame.diameter)
 
     @property

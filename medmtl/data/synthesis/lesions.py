@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medmtl.data.synthesis.anatomy import Eye, Layer
-from medmtl.data.synthesis.drawing import Canvas, Frame, Mask, Points, blob, blurred
+from medmtl.data.synthesis.drawing import Canvas, Frame, Mask, Points, blob
 from medmtl.data.synthesis.grading import LesionCounts
 from medmtl.data.synthesis.placement import Ground
 
@@ -44,9 +44,9 @@ class Look:
 
 
 LOOKS = {
-    "microaneurysms": Look(0.0058, 0.28, 2.6, 0.19, 0.0006, BLOOD),
-    "haemorrhages": Look(0.0125, 0.5, 3.8, 0.165, 0.0012, BLOOD),
-    "hard_exudates": Look(0.0056, 0.5, 2.2, 0.23, 0.0004, (0.3, 1.0, 0.75)),
+    "microaneurysms": Look(0.0053, 0.28, 2.6, 0.19, 0.0006, BLOOD),
+    "haemorrhages": Look(0.0112, 0.5, 3.8, 0.165, 0.0012, BLOOD),
+    "hard_exudates": Look(0.0056, 0.5, 2.2, 0.2, 0.0004, (0.3, 1.0, 0.75)),
     "soft_exudates": Look(0.031, 0.3, 7.0, 0.3, 0.006, (0.25, 1.0, 1.05)),
 }
 
@@ -54,11 +54,11 @@ _FULL = 0.8  # the log change that the value 1 on a strength canvas means
 
 
 class LesionPainter:
-    """Draws the lesions of one class: their strength for the image, their full shapes for the mask."""
+    """Draws the lesions of one class: their strength for the image, their shapes for the mask."""
 
     def __init__(self, name: str, frame: Frame, rng: np.random.Generator) -> None:
         self.look, self.frame, self.rng = LOOKS[name], frame, rng
-        self.shape, self.strength = Canvas(frame), Canvas(frame)
+        self.canvas = Canvas(frame)
 
     def diameter(self, factor: float = 1.0) -> float:
         """Draws a diameter, share of the field's, not below the floor in pixels."""
@@ -68,16 +68,15 @@ class LesionPainter:
     def paint(self, outline: Points, factor: float = 1.0) -> None:
         """Fills an outline with a strength drawn about the class's median."""
         strength = factor * self.look.strength * math.exp(0.35 * float(np.clip(self.rng.normal(), -1.5, 2.5)))
-        self.shape.fill(outline)
-        self.strength.fill(outline, min(1.0, strength / _FULL))
+        self.canvas.fill(outline, min(1.0, strength / _FULL))
 
     def mask(self, fov: Mask) -> Mask:
         """The pixels of which the lesions cover at least half, after the softening of their outlines."""
-        return np.asarray((self.shape.coverage(self.look.softness) >= 0.5) & fov)
+        return np.asarray((self.canvas.covered(self.look.softness) >= 0.5) & fov)
 
     def layer(self) -> Layer:
         """The lesions' layer of log-reflectance."""
-        return self.strength.coverage(self.look.softness) * np.float32(_FULL), self.look.weights
+        return self.canvas.coverage(self.look.softness) * np.float32(_FULL), self.look.weights
 
 
 def paint_lesions(
@@ -179,8 +178,3 @@ def _soft_exudates(painter: LesionPainter, count: int, eye: Eye, ground: Ground)
         painter.paint(
             blob(painter.rng, center, radius, aspect=painter.rng.uniform(1.1, 1.9), angle=angle, roughness=0.18)
         )
-
-
-def soft_layer(canvas: Canvas, blur: float, weights: tuple[float, float, float], pixels: float = 0.0) -> Layer:
-    """A layer from a canvas of distractors, blurred by a share of the field and by at least `pixels`."""
-    return blurred(canvas.coverage(), max(blur * canvas.frame.diameter, pixels)), weights

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medmtl.data.synthesis.anatomy import Eye
-from medmtl.data.synthesis.drawing import Canvas, Frame, Mask, Plane, Points, ribbon
+from medmtl.data.synthesis.drawing import Points
 
-ARTERY, VEIN, CROSSING = 1, 2, 3
+ARTERY, VEIN = 1, 2
 
 _STEP = 0.011  # share of the field's diameter
 _THINNEST = 0.0037
@@ -165,7 +165,7 @@ def _arcade(eye: Eye, up: int, wide: float, rng: np.random.Generator) -> list[tu
     """Guide points of a temporal arcade: out of the disc, round the macula, towards the raphe."""
     (dx, dy), (fx, fy) = eye.disc, eye.fovea
     points = [
-        (dx - 0.01, dy + up * 0.09),
+        (dx + 0.3 * (wide - 0.26), dy + up * 0.09),
         (dx - 0.09, dy + up * (0.13 + 0.35 * wide)),
         (fx + 0.12, fy + up * wide),
         (fx - 0.05, fy + up * wide * 1.03),
@@ -173,7 +173,7 @@ def _arcade(eye: Eye, up: int, wide: float, rng: np.random.Generator) -> list[tu
         (fx - 0.34, fy + up * wide * 0.6),
         (fx - 0.55, fy + up * wide * 0.45),
     ]
-    return [(x + rng.normal(0, 0.012), y + rng.normal(0, 0.012)) for x, y in points]
+    return [(x + rng.normal(0, 0.012), y + rng.normal(0, 0.009)) for x, y in points]
 
 
 def _nasal(eye: Eye, up: int, rng: np.random.Generator) -> list[tuple[float, float]]:
@@ -186,11 +186,11 @@ def _plant(tree: _Tree, calibre: float) -> None:
     """Sets the tips at the disc: two temporal and two nasal main vessels, and small macular ones."""
     rng, eye = tree.rng, tree.eye
     root_x, root_y = eye.disc[0] + rng.uniform(0.0, 0.25) * eye.disc_axes[0], eye.disc[1] + rng.normal(0, 0.006)
-    spread = rng.uniform(0.2, 0.26) + (0.02 if tree.kind == VEIN else -0.01)
+    spread = rng.uniform(0.2, 0.26) + (0.025 if tree.kind == VEIN else -0.02)
     for up in (-1, 1):
         y = root_y + up * rng.uniform(0.004, 0.012)
         lift = up * rng.uniform(1.3, 1.8)
-        wide = spread + rng.uniform(-0.02, 0.035)
+        wide = spread + rng.uniform(-0.01, 0.02)
         width = calibre * rng.uniform(0.9, 1.1)
         tree.tips.append(_Tip(root_x, y, lift, width, 9.0, up, _arcade(eye, up, wide, rng)))
         width = calibre * rng.uniform(0.55, 0.75)
@@ -216,51 +216,3 @@ def grow_vessels(eye: Eye, rng: np.random.Generator) -> list[Segment]:
         _plant(tree, calibre)
         segments += tree.grow()
     return sorted(segments, key=lambda segment: float(segment.width[0]))
-
-
-@dataclass(frozen=True)
-class VesselPlanes:
-    """The drawn vessels, each plane (size, size).
-
-    Attributes:
-        labels: 0 background, 1 artery, 2 vein, 3 both (a crossing); a pixel counts where half of it is covered.
-        artery: Optical depth of the arteries, 0-1.
-        vein: Optical depth of the veins, 0-1.
-        reflex: The bright line in the middle of wide vessels, 0-1.
-    """
-
-    labels: NDArray[np.uint8]
-    artery: Plane
-    vein: Plane
-    reflex: Plane
-
-
-def draw_vessels(frame: Frame, segments: list[Segment], fov: Mask) -> VesselPlanes:
-    """Draws the segments; those thinner than three quarters of a pixel are left out, others are at least 1.1 wide."""
-    shape = {ARTERY: Canvas(frame), VEIN: Canvas(frame)}
-    depth = {ARTERY: Canvas(frame), VEIN: Canvas(frame)}
-    reflex = Canvas(frame)
-    pixel = 1 / frame.diameter
-    for segment in segments:
-        if segment.width[0] < 0.75 * pixel:
-            continue
-        half = np.maximum(segment.width, 1.1 * pixel) / 2
-        outline = _extended(segment.points, half, shape[ARTERY].rim)
-        shape[segment.kind].fill(outline)
-        depth[segment.kind].fill(outline, min(1.0, 0.35 + 65 * float(segment.width.mean())))
-        if segment.width[0] > max(0.006, 3 * pixel):
-            line = 0.28 if segment.kind == ARTERY else 0.2
-            reflex.fill(ribbon(segment.points, half * line), 1.0 if segment.kind == ARTERY else 0.4)
-    labels = sum((np.uint8(k) * (shape[k].coverage() >= 0.5) for k in (ARTERY, VEIN)), np.zeros(fov.shape, np.uint8))
-    soft = 0.0006
-    planes = depth[ARTERY].coverage(soft), depth[VEIN].coverage(soft), reflex.coverage(soft)
-    return VesselPlanes(np.where(fov, labels, 0).astype(np.uint8), *planes)
-
-
-def _extended(points: Points, half: NDArray[np.float64], rim: float) -> Points:
-    """The outline of a segment, lengthened a little so that neighbours join without a notch."""
-    ends = points.copy()
-    for tip, inner in ((0, 1), (-1, -2)):
-        direction = points[tip] - points[inner]
-        ends[tip] += direction / max(float(np.hypot(*direction)), 1e-9) * half[tip] * 0.5
-    return ribbon(ends, np.maximum(half - rim, rim))
