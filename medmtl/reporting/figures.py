@@ -71,7 +71,7 @@ def confusion(matrix: Confusion) -> str:
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
     with drawing():
-        side = max(3.4, 1.3 + 0.72 * len(matrix.labels))
+        side = max(3.0, 1.1 + 0.68 * len(matrix.labels))
         figure, axes = sheet(side + 0.5, side)
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.15)
         _write_cells(axes, counts, shares)
@@ -95,7 +95,7 @@ def _draw(
 
 
 def _legend_rows(curves: Sequence[Curve]) -> int:
-    return len(curves) + sum(len(curve.points) for curve in curves)
+    return 1 + len(curves) + sum(len(curve.points) for curve in curves)
 
 
 def _draw_curve(axes: Any, curve: Curve, style: dict[str, str], line: dict[str, Any]) -> None:
@@ -113,13 +113,15 @@ def _nothing(axes: Any, largest: float) -> None:
 
 
 def _chance(axes: Any, largest: float) -> None:
-    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (1, 2)))
-    axes.text(0.62, 0.585, "chance", color=MUTED, fontsize=8.5, rotation=40, ha="center", va="top")
+    _diagonal(axes, "chance")
 
 
 def _ideal(axes: Any, largest: float) -> None:
-    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (1, 2)))
-    axes.text(0.86, 0.83, "ideal", color=MUTED, fontsize=8.5, rotation=40, ha="center", va="top")
+    _diagonal(axes, "ideal")
+
+
+def _diagonal(axes: Any, label: str) -> None:
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (1, 2)), label=label, zorder=2)
 
 
 def _per_image(axes: Any, largest: float) -> None:
@@ -132,7 +134,7 @@ def _per_image(axes: Any, largest: float) -> None:
 
 def _write_cells(axes: Any, counts: np.ndarray, shares: np.ndarray) -> None:
     for (row, column), count in np.ndenumerate(counts):
-        shade = "white" if shares[row, column] > 0.6 else INK
+        shade = "white" if shares[row, column] > 0.72 else INK
         text = f"{count:.0f}\n{shares[row, column]:.0%}"
         axes.text(column, row, text, ha="center", va="center", color=shade, fontsize=9, linespacing=1.35)
 

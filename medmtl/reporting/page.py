@@ -177,8 +177,16 @@ def _curve_panels(task: TaskResult, files: Mapping[int, str]) -> Iterator[Panel]
                 svg_uri(curve_figure(group[0].kind, group)),
                 f"{title} of {task.task} on {task.dataset}: {'; '.join(map(_describe, group))}",
                 " ".join(dict.fromkeys(curve.caption for curve in group if curve.caption)),
-                ", ".join(files[id(curve)] for curve in group if id(curve) in files),
+                _pattern([files[id(curve)] for curve in group if id(curve) in files]),
             )
+
+
+def _pattern(paths: Sequence[str]) -> str:
+    """Names one file, or several by the letters that their names begin with."""
+    if len(paths) < 2:
+        return "".join(paths)
+    shared = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*paths, strict=False))
+    return f"{''.join(letters[0] for letters in shared)}*.csv"
 
 
 def _describe(curve: Curve) -> str:
