@@ -29,14 +29,14 @@ class VesselPlanes:
 
 
 def draw_vessels(frame: Frame, segments: list[Segment], fov: Mask) -> VesselPlanes:
-    """Draws the segments; those thinner than 0.45 pixels are left out, others are at least 1.1 wide."""
+    """Draws the segments; those thinner than 0.45 pixels are left out, others are at least 0.95 wide."""
     depth = {ARTERY: Canvas(frame), VEIN: Canvas(frame)}
     reflex = Canvas(frame)
     pixel = 1 / frame.diameter
     for segment in segments:
         if segment.width[0] < 0.45 * pixel:
             continue
-        half = np.maximum(segment.width, 1.1 * pixel) / 2
+        half = np.maximum(segment.width, 0.95 * pixel) / 2
         outline = _extended(segment.points, half, reflex.rim)
         depth[segment.kind].fill(outline, min(1.0, 0.35 + 65 * float(segment.width.mean())))
         if segment.width[0] > max(0.006, 3 * pixel):

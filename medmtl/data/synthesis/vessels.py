@@ -19,7 +19,7 @@ from medmtl.data.synthesis.drawing import Points
 ARTERY, VEIN = 1, 2
 
 _STEP = 0.011  # share of the field's diameter
-_THINNEST = 0.0037
+_THINNEST = 0.004
 _CELLS = 110  # of the occupancy grid, across 1.1 field diameters
 _AVASCULAR = 0.035  # radius of the foveal zone without vessels
 
@@ -182,11 +182,10 @@ def _nasal(eye: Eye, up: int, rng: np.random.Generator) -> list[tuple[float, flo
     return [(dx + 0.03 + r * math.cos(tilt), dy + up * (0.05 + r * math.sin(tilt))) for r in (0.06, 0.2, 0.5)]
 
 
-def _plant(tree: _Tree, calibre: float) -> None:
+def _plant(tree: _Tree, calibre: float, spread: float) -> None:
     """Sets the tips at the disc: two temporal and two nasal main vessels, and small macular ones."""
     rng, eye = tree.rng, tree.eye
     root_x, root_y = eye.disc[0] + rng.uniform(0.0, 0.25) * eye.disc_axes[0], eye.disc[1] + rng.normal(0, 0.006)
-    spread = rng.uniform(0.2, 0.26) + (0.025 if tree.kind == VEIN else -0.02)
     for up in (-1, 1):
         y = root_y + up * rng.uniform(0.004, 0.012)
         lift = up * rng.uniform(1.3, 1.8)
@@ -210,9 +209,10 @@ def grow_vessels(eye: Eye, rng: np.random.Generator) -> list[Segment]:
         Segments in unit coordinates, the thin ones first, so that drawing in this order keeps the wide ones whole.
     """
     tortuosity = rng.uniform(0.05, 0.11)
+    spread = rng.uniform(0.205, 0.255)  # of the arcades about the fovea; veins run outside the arteries
     segments: list[Segment] = []
     for kind, calibre, wiggle in ((ARTERY, rng.uniform(0.0105, 0.0125), 1.0), (VEIN, rng.uniform(0.0135, 0.0165), 1.1)):
         tree = _Tree(eye, kind, tortuosity * wiggle, rng)
-        _plant(tree, calibre)
+        _plant(tree, calibre, spread + (0.02 if kind == VEIN else -0.02))
         segments += tree.grow()
     return sorted(segments, key=lambda segment: float(segment.width[0]))
