@@ -1,0 +1,110 @@
+"""Pure functions on gradients by name: take, add, measure, compare, combine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+
+from medmtl.optim.base import Gradients
+
+
+def gradients_of(loss: Tensor, parameters: Mapping[str, nn.Parameter], *, keep_graph: bool) -> Gradients:
+    """The gradient of one scalar; a parameter that it does not reach has no entry.
+
+    Args:
+        loss: Scalar tensor with a graph.
+        parameters: The parameters by name.
+        keep_graph: Whether another gradient of the same graph will follow.
+    """
+    found = torch.autograd.grad(loss, list(parameters.values()), retain_graph=keep_graph, allow_unused=True)
+    named = {name: gradient for name, gradient in zip(parameters, found, strict=True) if gradient is not None}
+    return _unaliased(named)
+
+
+def _unaliased(gradients: Gradients) -> Gradients:
+    """Copies gradients that share memory (those of ``a`` in ``a + b`` do): later steps write in place."""
+    seen: set[int] = set()
+    result = {}
+    for name, gradient in gradients.items():
+        storage = gradient.untyped_storage()
+        alone = storage.data_ptr() not in seen and storage.nbytes() == gradient.numel() * gradient.element_size()
+        seen.add(storage.data_ptr())
+        result[name] = gradient if alone else gradient.clone(memory_format=torch.contiguous_format)
+    return result
+
+
+def add_gradients(total: Gradients, more: Gradients) -> None:
+    """Adds ``more`` to ``total`` in place; entries new to ``total`` are taken over."""
+    both = [name for name in more if name in total]
+    if both:
+        torch._foreach_add_([total[name] for name in both], [more[name] for name in both])
+    total.update({name: gradient for name, gradient in more.items() if name not in both})
+
+
+def norm_of(gradients: Iterable[Tensor]) -> float:
+    """The Euclidean norm of all entries together; 0 for none, not finite when any entry is not."""
+    tensors = list(gradients)
+    return float(get_total_norm(tensors)) if tensors else 0.0
+
+
+def scale_gradients(gradients: Iterable[Tensor], factor: float) -> None:
+    """Multiplies in place."""
+    tensors = list(gradients)
+    if tensors and factor != 1.0:
+        torch._foreach_mul_(tensors, factor)
+
+
+def shared_names(rows: Sequence[Gradients]) -> list[str]:
+    """The parameters that at least two of the rows reach, in a stable order."""
+    reached = Counter(name for row in rows for name in row)
+    return [name for name, times in reached.items() if times > 1]
+
+
+def gramian(rows: Sequence[Gradients], names: Sequence[str]) -> Tensor:
+    """Inner products of the rows over the named parameters.
+
+    Args:
+        rows: K gradients.
+        names: The parameters to look at; a row that does not reach one counts as zero there.
+
+    Returns:
+        Symmetric (K, K) float64 tensor on the CPU.
+    """
+    total = torch.zeros(len(rows), len(rows), dtype=torch.float64)
+    for name in names:
+        reach = [index for index, row in enumerate(rows) if name in row]
+        stack = torch.stack([rows[index][name].flatten() for index in reach])
+        wide = stack.to(torch.promote_types(stack.dtype, torch.float32))
+        total[torch.tensor(reach)[:, None], torch.tensor(reach)] += (wide @ wide.T).to("cpu", torch.float64)
+    return total
+
+
+def cosines(tasks: Sequence[str], products: Tensor) -> dict[str, float]:
+    """Cosines of all pairs ``"a|b"`` from a Gramian; a pair with a zero gradient is left out."""
+    lengths = products.diagonal().sqrt().tolist()
+    return {
+        f"{first}|{second}": float(products[i, j]) / (lengths[i] * lengths[j])
+        for i, first in enumerate(tasks)
+        for j, second in enumerate(tasks)
+        if i < j and lengths[i] * lengths[j] > 0
+    }
+
+
+def combine(rows: Sequence[Gradients], weights: Sequence[float], shared: Iterable[str]) -> Gradients:
+    """The weighted sum of the rows on shared parameters, and the plain gradient on those of one task.
+
+    Args:
+        rows: K gradients.
+        weights: K factors.
+        shared: Names of the shared parameters.
+    """
+    among = set(shared)
+    direction: Gradients = {}
+    for row, weight in zip(rows, weights, strict=True):
+        weighted = {name: gradient * weight if name in among else gradient for name, gradient in row.items()}
+        add_gradients(direction, weighted)
+    return direction

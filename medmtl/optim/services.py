@@ -1,0 +1,269 @@
+"""What a method may ask for: the only place that knows loss scaling, processes and accumulation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_
+from torch.optim import Optimizer
+
+from medmtl.optim.base import Batch, Buffers, Forward, Gradients, Problem, TaskLoss, Window
+from medmtl.optim.checks import check_graph, check_number
+from medmtl.optim.gradients import add_gradients, gradients_of, norm_of, scale_gradients
+from medmtl.optim.ledger import Ledger
+from medmtl.optim.reduction import Reducer, SingleProcess, sum_gradients
+from medmtl.optim.results import Commit, TaskGradient, WindowLosses
+from medmtl.optim.scaling import LossScale
+
+Mode = Literal["stream", "collect"]
+
+
+class Services:
+    """Losses, gradients and steps over a window of micro-batches and over processes.
+
+    Args:
+        problem: What is minimized.
+        reducer: Sums over processes; one process when left out.
+        scale: Loss scale for fp16; none for fp32 and bf16.
+        clip_norm: Largest norm of the direction of a step.
+        clip_task_norm: Largest norm of each task's gradient, where a method takes them one by one.
+
+    Raises:
+        ConfigError: A clip norm that is not positive.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        reducer: Reducer | None = None,
+        scale: LossScale | None = None,
+        clip_norm: float | None = None,
+        clip_task_norm: float | None = None,
+    ) -> None:
+        for name, value in (("clip_norm", clip_norm), ("clip_task_norm", clip_task_norm)):
+            if value is not None:
+                check_number(name, value, above=0.0)
+        self.problem = problem
+        self.reducer: Reducer = reducer or SingleProcess()
+        self.scale = scale
+        self.clip_norm = clip_norm
+        self.clip_task_norm = clip_task_norm
+        self._parameters: dict[str, nn.Parameter] = {n: p for n, p in problem.named_parameters() if p.requires_grad}
+        self._known = {id(parameter) for parameter in self._parameters.values()}
+
+    def counts(self, window: Window, tasks: tuple[str, ...]) -> dict[str, int]:
+        """Labelled samples over the window and all processes, of the tasks that have any."""
+        local = [self.problem.counts(batch, tasks) for batch in window]
+        sums = self.reducer.sum([sum(counts.get(task, 0) for counts in local) for task in tasks])
+        return {task: int(total) for task, total in zip(tasks, sums, strict=True) if total}
+
+    def losses(self, window: Window, counts: Mapping[str, int]) -> WindowLosses:
+        """Mean losses for weights that depend on them, to be handed on to `backward`.
+
+        One micro-batch keeps its graph: one forward in all. Several are measured first, without graph, with frozen
+        buffers and the random numbers that the second forward will see: memory does not grow with the window.
+
+        Args:
+            window: The micro-batches.
+            counts: The present tasks with their counts, from `counts`.
+
+        Raises:
+            TrainingError: A loss that is not finite.
+        """
+        if len(window) > 1:
+            with torch.random.fork_rng(devices=_devices()):
+                return WindowLosses(self.measure(window, counts), None)
+        ledger = Ledger()
+        graph = self._forward(window[0], counts, "update", self.problem.losses)
+        ledger.add(graph)
+        return WindowLosses(ledger.means(counts, self.reducer), graph)
+
+    def measure(self, window: Window, counts: Mapping[str, int]) -> dict[str, float]:
+        """Mean losses without a graph and without any trace in the network's buffers."""
+        ledger = Ledger()
+        with torch.no_grad():
+            for batch in window:
+                ledger.add(self._forward(batch, counts, "frozen", self.problem.losses))
+        return ledger.means(counts, self.reducer)
+
+    def backward(
+        self,
+        window: Window,
+        counts: Mapping[str, int],
+        weights: Mapping[str, float],
+        *,
+        measured: WindowLosses | None = None,
+        forward: Forward | None = None,
+    ) -> dict[str, float]:
+        """Fills ``.grad`` with the gradient of the weighted sum of mean losses, one micro-batch at a time.
+
+        Args:
+            window: The micro-batches.
+            counts: The present tasks with their counts, from `counts`.
+            weights: The factor of each present task's mean loss.
+            measured: The result of `losses` for this window, whose forward is not repeated where it need not be.
+            forward: Another forward pass than the problem's own.
+
+        Returns:
+            The mean losses.
+
+        Raises:
+            TrainingError: A loss that is not finite, or has no graph.
+        """
+        for parameter in self._parameters.values():
+            parameter.grad = None
+        ledger = Ledger()
+        factor = self.scale.value if self.scale else 1.0
+        for losses in self._passes(window, counts, measured, forward or self.problem.losses):
+            ledger.add(losses)
+            terms = [loss.sum * (factor * weights[task] / counts[task]) for task, loss in losses.items()]
+            if terms:
+                sum(terms[1:], terms[0]).backward()
+        means = ledger.means(counts, self.reducer)
+        found = {name: p.grad for name, p in self._parameters.items() if p.grad is not None}
+        for name, gradient in self._finish(found).items():
+            self._parameters[name].grad = gradient
+        return means
+
+    def task_gradients(
+        self, window: Window, counts: Mapping[str, int], mode: Mode = "collect"
+    ) -> Iterable[TaskGradient]:
+        """The gradient of each present task's mean loss, in the order of ``counts``.
+
+        Args:
+            window: The micro-batches.
+            counts: The present tasks with their counts, from `counts`.
+            mode: ``collect`` holds K gradients and has one vote on overflow for all. ``stream`` gives them one by
+                one and holds a single one; no parameter may be written before the last. Several micro-batches
+                need K sums and are always collected.
+
+        Raises:
+            TrainingError: A loss that is not finite, or has no graph.
+        """
+        return (
+            self._stream(window[0], counts) if mode == "stream" and len(window) == 1 else self._collect(window, counts)
+        )
+
+    def commit(
+        self, optimizers: Sequence[Optimizer], gradients: Gradients | None = None, *, finite: bool = True
+    ) -> Commit:
+        """Steps all optimizers, or, when any process found an overflow, none; clears the gradients either way.
+
+        Args:
+            optimizers: The optimizers that belong to this step.
+            gradients: The direction by parameter name; without it, what `backward` left in ``.grad``.
+            finite: What is known already, of gradients that the optimizers hold themselves.
+        """
+        if gradients is not None:
+            for name, parameter in self._parameters.items():
+                parameter.grad = gradients.get(name)
+        owned = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
+        norm, everything = self._norms([p for p in owned if p.grad is not None])
+        skipped = not self._vote(finite and math.isfinite(everything))
+        if not skipped:
+            self._clip([p for p in owned if id(p) in self._known], norm)
+            for optimizer in optimizers:
+                optimizer.step()
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        if self.scale:
+            self.scale.update(overflow=skipped)
+        return Commit(skipped, norm)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The loss scale, if there is one."""
+        return {"scale": self.scale.state_dict() if self.scale else None}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes a saved state up again."""
+        if self.scale and state["scale"]:
+            self.scale.load_state_dict(state["scale"])
+
+    def _forward(
+        self, batch: Batch, counts: Mapping[str, int], buffers: Buffers, forward: Forward
+    ) -> dict[str, TaskLoss]:
+        losses = forward(batch, tuple(counts), buffers)
+        present = {task: losses[task] for task in counts if task in losses and losses[task].count}
+        if torch.is_grad_enabled():
+            check_graph(present)
+        return present
+
+    def _passes(
+        self, window: Window, counts: Mapping[str, int], measured: WindowLosses | None, forward: Forward
+    ) -> Iterator[Mapping[str, TaskLoss]]:
+        if measured is not None and measured.graph is not None:
+            yield measured.graph
+            return
+        for batch in window:
+            yield self._forward(batch, counts, "update", forward)
+
+    def _collect(self, window: Window, counts: Mapping[str, int]) -> tuple[TaskGradient, ...]:
+        rows: dict[str, Gradients] = {task: {} for task in counts}
+        ledger = Ledger()
+        for batch in window:
+            losses = self._forward(batch, counts, "update", self.problem.losses)
+            ledger.add(losses)
+            for task in counts:
+                add_gradients(rows[task], self._task_gradient(task, losses, counts))
+        means = ledger.means(counts, self.reducer)
+        done = [self._task_result(task, rows[task], counts[task], means[task]) for task in counts]
+        finite = all(result.finite for result in done)
+        return tuple(replace(result, finite=finite) for result in done)
+
+    def _stream(self, batch: Batch, counts: Mapping[str, int]) -> Iterator[TaskGradient]:
+        losses = self._forward(batch, counts, "update", self.problem.losses)
+        ledger = Ledger()
+        ledger.add(losses)
+        means = ledger.means(counts, self.reducer)
+        for task, count in counts.items():
+            yield self._task_result(task, self._task_gradient(task, losses, counts), count, means[task])
+
+    def _task_gradient(self, task: str, losses: dict[str, TaskLoss], counts: Mapping[str, int]) -> Gradients:
+        if task not in losses:
+            return {}
+        factor = (self.scale.value if self.scale else 1.0) / counts[task]
+        last = next(reversed(losses))  # the graph may go with the last task that has labels here
+        return gradients_of(losses[task].sum * factor, self._parameters, keep_graph=task != last)
+
+    def _task_result(self, task: str, row: Gradients, count: int, loss: float) -> TaskGradient:
+        gradients = self._finish(row)
+        norm = norm_of(gradients.values())
+        finite = self._vote(math.isfinite(norm))
+        if finite and self.clip_task_norm is not None and norm > self.clip_task_norm:
+            scale_gradients(gradients.values(), self.clip_task_norm / norm)
+        return TaskGradient(task, gradients, count, loss, norm, finite)
+
+    def _finish(self, gradients: Gradients) -> Gradients:
+        """Sums over processes, then unscales."""
+        total = sum_gradients(self.reducer, gradients, self._parameters)
+        if self.scale:
+            scale_gradients(total.values(), 1.0 / self.scale.value)
+        return total
+
+    def _norms(self, parameters: Sequence[nn.Parameter]) -> tuple[float, float]:
+        """The norm over the network's gradients, and over all, a method's own parameters included."""
+        network = norm_of(_gradient(p) for p in parameters if id(p) in self._known)
+        own = norm_of(_gradient(p) for p in parameters if id(p) not in self._known)
+        return network, network + own
+
+    def _vote(self, finite: bool) -> bool:
+        return self.reducer.sum([float(not finite)])[0] == 0
+
+    def _clip(self, parameters: Sequence[nn.Parameter], norm: float) -> None:
+        if self.clip_norm is not None and norm > self.clip_norm:
+            clip_grads_with_norm_(parameters, self.clip_norm, torch.tensor(norm))
+
+
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    return torch.empty(0) if parameter.grad is None else parameter.grad
+
+
+def _devices() -> list[int]:
+    """The CUDA device whose random state a forward pass may move."""
+    return [torch.cuda.current_device()] if torch.cuda.is_initialized() else []

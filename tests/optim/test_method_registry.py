@@ -1,0 +1,91 @@
+"""Making a method by name, and what is refused before training."""
+
+from __future__ import annotations
+
+import pytest
+from optim_toys import EVERY, Shared, Split, adamw, sgd
+
+from medmtl.errors import ConfigError
+from medmtl.optim import TaskLoss, make_method, methods
+
+
+def test_the_default_is_plain_training() -> None:
+    assert make_method().info.name == "equal"
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_information_is_complete(name: str) -> None:
+    info = make_method(name).info
+    assert info.name == name
+    assert all(getattr(info, field) not in ("", None) for field in info.__dataclass_fields__)
+    assert methods.get(name).__doc__
+
+
+def test_unknown_method_gets_a_suggestion() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'pcgrad'"):
+        make_method("pcgard")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("equal", {"phase_steps": 2}, r"equal\.phase_steps.*it belongs to: alternating"),
+        ("alternating", {"phase_stesp": 2}, r"alternating\.phase_stesp.*did you mean 'phase_steps'"),
+        ("alternating", {"phase_steps": 0}, r"alternating\.phase_steps.*found 0.*whole number >= 1"),
+        ("alternating", {"phase_steps": 1.5}, r"phase_steps.*found 1\.5"),
+        ("alternating", {"phase_steps": True}, r"phase_steps.*found True"),
+        ("pcgrad", {"seed": -1}, r"pcgrad\.seed"),
+        ("uw", {"initial": float("nan")}, r"uw\.initial.*nan"),
+        ("uw", {"learning_rate": "fast"}, r"uw\.learning_rate.*'fast'"),
+        ("famo", {"learning_rate": 0}, r"famo\.learning_rate.*> 0"),
+        ("famo", {"weight_decay": -1}, r"famo\.weight_decay"),
+        ("adam_per_task", {"combine": "max"}, r"adam_per_task\.combine.*sum, mean"),
+    ],
+)
+def test_bad_arguments_are_named(name: str, arguments: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_method(name, **arguments)
+
+
+def test_split_network_is_asked_for_before_training() -> None:
+    with pytest.raises(ConfigError, match=r"'alternating'.*one sub-model a task.*Shared"):
+        make_method("alternating").build(Shared(), adamw)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_no_task_and_nothing_to_train_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="no task"):
+        make_method(name).build(Split(()), adamw)
+    with pytest.raises(ConfigError, match="no parameter"):
+        make_method(name).build(Split().requires_grad_(False), adamw)
+
+
+def test_per_task_adam_needs_an_adam() -> None:
+    with pytest.raises(ConfigError, match="not an Adam"):
+        make_method("adam_per_task").build(Shared(), sgd)
+
+
+def test_per_task_adam_refuses_decay_inside_the_gradient() -> None:
+    import torch
+
+    with pytest.raises(ConfigError, match="decay inside"):
+        make_method("adam_per_task").build(
+            Shared(), lambda named: torch.optim.Adam([p for _, p in named], weight_decay=0.1)
+        )
+
+
+def test_a_parameter_of_two_tasks_is_refused() -> None:
+    problem = Split()
+    problem.parameters_of = lambda task: problem.encoders["a"].named_parameters()  # type: ignore[method-assign]
+    with pytest.raises(ConfigError, match="belongs to two"):
+        make_method("alternating").build(problem, adamw)
+
+
+def test_the_mean_of_no_sample_does_not_exist() -> None:
+    import torch
+
+    from medmtl.errors import TrainingError
+
+    assert float(TaskLoss(torch.tensor(6.0), 4).mean) == 1.5
+    with pytest.raises(TrainingError, match="count 0"):
+        _ = TaskLoss(torch.tensor(0.0), 0).mean

@@ -1,0 +1,122 @@
+"""What stands between problem and method: scaling, clipping, agreement of counts, memory."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from optim_toys import TASKS, Shared, batch_of, built, sgd
+from torch import nn
+
+from medmtl.errors import ConfigError, TrainingError
+from medmtl.optim import LossScale, Services, TaskLoss
+
+
+def test_counts_need_no_forward_and_drop_absent_tasks() -> None:
+    problem = Shared()
+    counts = Services(problem).counts([batch_of(missing={"b": range(6)}), batch_of(missing={"b": range(6)})], TASKS)
+    assert counts == {"a": 12, "c": 12}
+    assert problem.forwards == 0
+
+
+def test_clip_norm_bounds_the_step() -> None:
+    problem = Shared()
+    before = nn.utils.parameters_to_vector(problem.parameters()).clone()
+    method = built("equal", problem, sgd)
+    report = method.update([batch_of()], Services(problem, clip_norm=0.1))
+    step = nn.utils.parameters_to_vector(problem.parameters()) - before
+    assert float(step.norm()) == pytest.approx(0.01 * 0.1, rel=1e-4)
+    assert report.norm is not None
+    assert report.norm > 0.1
+
+
+@pytest.mark.parametrize("value", [0, -1.0, float("nan"), "1"])
+def test_clip_norm_out_of_range(value: object) -> None:
+    with pytest.raises(ConfigError, match="clip_norm"):
+        Services(Shared(), clip_norm=value)  # type: ignore[arg-type]
+
+
+def test_counts_and_losses_must_agree() -> None:
+    problem = Shared()
+    true = problem.counts
+    problem.counts = lambda batch, tasks: {t: n + (t == "b") for t, n in true(batch, tasks).items()}  # type: ignore[method-assign]
+    with pytest.raises(TrainingError, match=r"task 'b'.*6 instead of 7"):
+        built("equal", problem).update([batch_of()], Services(problem))
+
+
+@pytest.mark.parametrize("name", ["equal", "pcgrad", "famo"])
+def test_a_loss_without_graph_is_named(name: str) -> None:
+    problem = Shared()
+    true = problem.losses
+    problem.losses = lambda *a: {
+        t: TaskLoss(v.sum.detach() if t == "c" else v.sum, v.count) for t, v in true(*a).items()
+    }  # type: ignore[method-assign]
+    with pytest.raises(TrainingError, match=r"task 'c'.*no gradient"):
+        built(name, problem).update([batch_of()], Services(problem))
+
+
+def test_a_gradient_that_is_not_finite_skips_without_a_scale_too() -> None:
+    problem = Shared()
+    problem.trunk[0].weight.register_hook(lambda g: g * float("inf"))
+    before = problem.heads["a"].weight.clone()
+    report = built("equal", problem).update([batch_of()], Services(problem))
+    assert report.skipped
+    assert torch.equal(before, problem.heads["a"].weight)
+
+
+def test_leftover_gradients_do_not_leak_into_a_step() -> None:
+    clean, dirty = Shared(), Shared()
+    dirty.trunk[0].weight.grad = torch.full_like(dirty.trunk[0].weight, 7.0)
+    for problem in (clean, dirty):
+        built("equal", problem).update([batch_of()], Services(problem))
+    assert torch.equal(clean.trunk[0].weight, dirty.trunk[0].weight)
+
+
+def test_equal_frees_each_micro_batch_before_the_next() -> None:
+    problem = Shared()
+    alive: list[int] = []
+    current = 0
+
+    def pack(tensor):
+        nonlocal current
+        current += 1
+        alive.append(current)
+        return _Held(tensor)
+
+    class _Held:
+        def __init__(self, tensor):
+            self.tensor = tensor
+
+        def __del__(self):
+            nonlocal current
+            current -= 1
+
+    method, services = built("equal", problem), Services(problem)
+    peaks = []
+    for n in (1, 8):
+        alive.clear()
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda held: held.tensor):
+            method.update([batch_of(seed=s) for s in range(n)], services)
+        peaks.append(max(alive))
+    assert peaks[0] == peaks[1]
+
+
+def test_dropout_is_replayed_when_a_window_is_measured_first() -> None:
+    problem = Shared()
+    problem.trunk.append(nn.Dropout(0.5))
+    services = Services(problem)
+    window = [batch_of(seed=1), batch_of(seed=2)]
+    counts = services.counts(window, TASKS)
+    torch.manual_seed(3)
+    measured = services.losses(window, counts)
+    losses = services.backward(window, counts, dict.fromkeys(counts, 1.0), measured=measured)
+    assert losses == pytest.approx(measured.means, abs=1e-12)
+
+
+def test_loss_scale_grows_and_shrinks() -> None:
+    scale = LossScale(8.0, interval=2)
+    for overflow in (False, False, True, False):
+        scale.update(overflow=overflow)
+    assert (scale.value, scale.good_steps) == (8.0, 1)
+    other = Services(Shared(), scale=LossScale())
+    other.load_state_dict({"scale": scale.state_dict()})
+    assert other.state_dict() == {"scale": {"value": 8.0, "good_steps": 1}}
