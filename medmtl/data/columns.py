@@ -64,7 +64,7 @@ def _meant(header: str) -> str:
         kind = match[1].lower()
         return f"did you mean '{kind if kind in KINDS else kind[:-1]}:{match[2]}'?"
     near = suggestion(header.lower(), PLAIN)
-    return near if near.startswith("did you mean") else f"{_KNOWN}; name it note:{header} to keep it unread"
+    return f"{near if near.startswith('did you mean') else _KNOWN}; or name it note:{header} to keep it unread"
 
 
 def parse_columns(headers: Sequence[str]) -> tuple[list[Column], list[Problem]]:

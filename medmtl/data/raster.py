@@ -21,6 +21,7 @@ from medmtl.data.sniffing import check_pixels
 from medmtl.errors import ImageError
 
 _ORIENTATION = 0x0112
+_BITS_PER_SAMPLE = 0x0102
 _MODES = {"1": (1, 1), "L": (1, 8), "P": (1, 8), "LA": (2, 8), "PA": (2, 8), "RGB": (3, 8), "RGBA": (4, 8),
           "RGBX": (4, 8), "CMYK": (4, 8), "YCbCr": (3, 8), "I;16": (1, 16), "I;16B": (1, 16), "I;16L": (1, 16),
           "I": (1, 32), "F": (1, 32)}  # fmt: skip
@@ -53,16 +54,19 @@ def _formats(file_format: str) -> tuple[str, ...]:
 
 
 def _depth(image: Image.Image) -> tuple[int, float]:
-    """Returns bits of a sample and the largest value as the header has them; to be asked before loading."""
-    bits = _MODES.get(image.mode, (len(image.getbands()), 8))[1]
+    """Returns bits of a sample and the value that means 1 as the header has them; to be asked before loading."""
+    if image.format == "TIFF":
+        bits = max(image.tag_v2.get(_BITS_PER_SAMPLE, (1,)))  # type: ignore[attr-defined]
+        return bits, float(2**bits - 1) if bits > 8 else 255.0
     tiles: Any = getattr(image, "tile", None)
     arguments = tiles[0].args if tiles else None
     parts = arguments if isinstance(arguments, tuple) else (arguments,)
     if any(isinstance(part, str) and ";16" in part for part in parts):
         return 16, 65535.0
     if image.format == "PPM" and len(parts) > 1 and isinstance(parts[1], int) and parts[1] > 255:
-        return 16, float(parts[1])
-    return bits, float(2**bits - 1)
+        # Pillow stretches grey to 16 bits, OpenCV leaves color as it is
+        return 16, float(parts[1]) if image.mode == "RGB" else 65535.0
+    return _MODES.get(image.mode, (1, 8))[1], 255.0
 
 
 def _orientation(image: Image.Image) -> int:
@@ -119,11 +123,11 @@ def read_raster(path: Path, file_format: str, *, indices: bool = False) -> Pixel
         info, (bits, high) = _info(image, file_format), _depth(image)
         if bits == 16 and info.channels > 1:
             turn = _tiff_orientation(image) if file_format == "TIFF" else _orientation(image)
-            values = orient(_color16(path, file_format), turn)
+            values = orient(_color16(path, file_format, turn), turn)
         else:
+            _check_range(path, image, bits)
             image.load()
-            values, high = _loaded(path, image, bits, indices=indices)
-            values = orient(values, _orientation(image))
+            values = orient(_loaded(image, bits, indices=indices), _orientation(image))
         return Pixels(np.ascontiguousarray(values), 0.0, high, info)
 
 
@@ -131,17 +135,20 @@ def _tiff_orientation(image: Image.Image) -> int:
     return int(image.tag_v2.get(_ORIENTATION, 1))  # type: ignore[attr-defined]
 
 
-def _loaded(path: Path, image: Image.Image, bits: int, *, indices: bool) -> tuple[NDArray[Any], float]:
-    if image.mode in {"I", "F"} and bits != 16:
-        found = "floating-point pixels" if image.mode == "F" else "32-bit pixels"
+def _check_range(path: Path, image: Image.Image, bits: int) -> None:
+    if image.mode == "F" or (image.mode == "I" and (bits != 16 or image.format == "TIFF")):
+        found = "floating-point pixels" if image.mode == "F" else "32-bit or signed pixels"
         raise ImageError("the range of the pixels is not known", where=path, found=found, remedy="save 8 or 16 bits")
-    if bits == 16:
-        return np.asarray(image).astype(np.uint16), 65535.0
+
+
+def _loaded(image: Image.Image, bits: int, *, indices: bool) -> NDArray[Any]:
+    if bits > 8:
+        return np.asarray(image).astype(np.uint16)
     if image.mode == "1" or (image.mode == "P" and indices and not _grey_gif(image)):
         values = np.asarray(image).astype(np.uint8)
-        return (values, 255.0) if indices else (values * np.uint8(255), 255.0)
+        return values if indices else values * np.uint8(255)
     target = "L" if image.mode in {"L", "LA"} or (image.mode == "P" and _grey_gif(image)) else "RGB"
-    return np.asarray(image if image.mode == target else image.convert(target)), 255.0
+    return np.asarray(image if image.mode == target else image.convert(target))
 
 
 def _grey_gif(image: Image.Image) -> bool:
@@ -150,17 +157,30 @@ def _grey_gif(image: Image.Image) -> bool:
     return image.format == "GIF" and palette.size % 3 == 0 and not np.any(np.diff(palette.reshape(-1, 3).astype(int)))
 
 
-def _color16(path: Path, file_format: str) -> NDArray[np.uint16]:
+def _color16(path: Path, file_format: str, turn: int) -> NDArray[np.uint16]:
+    values = None
     if file_format == "TIFF":
-        import tifffile
+        values = _by_tifffile(path, must=turn != 1)  # OpenCV fails on a turned TIFF
+    if values is None:
+        import cv2
 
-        values = np.asarray(tifffile.imread(path, key=0))
-        if values.ndim == 3 and values.shape[0] in {3, 4} and values.shape[2] not in {3, 4}:  # planes after each other
-            values = np.moveaxis(values, 0, 2)
-        return values[:, :, :3].astype(np.uint16)
-    import cv2
-
-    decoded = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if decoded is None or decoded.ndim != 3 or decoded.dtype != np.uint16:
+        decoded = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        values = None if decoded is None or decoded.ndim != 3 else decoded[:, :, 2::-1]
+    if values is None or values.ndim != 3 or values.dtype != np.uint16:
         raise ValueError("16-bit color data that cannot be decoded")
-    return np.asarray(decoded[:, :, 2::-1], dtype=np.uint16)
+    return values
+
+
+def _by_tifffile(path: Path, *, must: bool) -> NDArray[Any] | None:
+    """Decodes the first page, or returns ``None`` for a compression that needs a package which is not installed."""
+    import tifffile
+
+    try:
+        values = np.asarray(tifffile.imread(path, key=0))
+    except ValueError as error:
+        if must or "imagecodecs" not in str(error):
+            raise
+        return None
+    if values.ndim == 3 and values.shape[0] in {3, 4} and values.shape[2] not in {3, 4}:  # planes after each other
+        values = np.moveaxis(values, 0, 2)
+    return values[:, :, :3]
