@@ -8,7 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from medmtl.errors import EvaluationError
-from medmtl.evaluation.intervals import FloatArray, Groups, bootstrap, bootstrap_mean, group_codes, group_sums, wilson
+from medmtl.evaluation.intervals import (
+    FloatArray,
+    Groups,
+    bootstrap_mean,
+    bootstrap_sums,
+    group_codes,
+    group_sums,
+    wilson,
+)
 from medmtl.evaluation.results import Curve, Interval
 
 BINS = 10
@@ -68,7 +76,7 @@ def expected_calibration_error(
     """
     check_probabilities(probabilities)
     codes = group_codes(groups, len(labels))
-    return bootstrap(group_sums(bin_sums(labels, probabilities, bins), codes), calibration_error, **options)
+    return bootstrap_sums(group_sums(bin_sums(labels, probabilities, bins), codes), calibration_error, **options)
 
 
 def calibration_curve(labels: npt.ArrayLike, probabilities: npt.ArrayLike, title: str, *, bins: int = BINS) -> Curve:

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from medmtl.evaluation.auc import auc_interval
 from medmtl.evaluation.calibration import brier, calibration_curve, expected_calibration_error
+from medmtl.evaluation.delong import auc_interval
 from medmtl.evaluation.intervals import (
     DRAWS,
     FloatArray,

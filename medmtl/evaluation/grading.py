@@ -10,7 +10,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from medmtl.evaluation.classification import named, titled
-from medmtl.evaluation.intervals import DRAWS, FloatArray, Groups, bootstrap, group_codes, group_sums, undefined, wilson
+from medmtl.evaluation.intervals import (
+    DRAWS,
+    FloatArray,
+    Groups,
+    bootstrap_sums,
+    group_codes,
+    group_sums,
+    undefined,
+    wilson,
+)
 from medmtl.evaluation.labels import Labelled, known_only
 from medmtl.evaluation.results import Confusion, Findings, Interval, Table
 
@@ -53,7 +62,7 @@ def kappa_interval(
     def statistic(summed: FloatArray) -> FloatArray:
         return quadratic_kappa(summed.reshape(*summed.shape[:-1], classes, classes), weights=weights)
 
-    found = bootstrap(sums, statistic, draws=draws, seed=seed)
+    found = bootstrap_sums(sums, statistic, draws=draws, seed=seed)
     return found if np.isfinite(found.value) else undefined("truth and prediction are all of one class")
 
 

@@ -1,4 +1,4 @@
-"""95 % intervals: Wilson for proportions and the bootstrap over patients (the area under the ROC curve: ``auc.py``).
+"""95 % intervals: Wilson for proportions and the bootstrap over patients (the area under the ROC curve: ``delong.py``).
 
 The patient (or any other group) is the unit that is drawn, because two eyes of one patient, or forty lesions of one
 eye, are not independent. Whatever cannot be estimated is NaN with the reason in ``Interval.method``.
@@ -94,7 +94,7 @@ def group_sums(values: npt.ArrayLike, codes: IntArray) -> FloatArray:
         Sums of shape (groups, statistics).
     """
     table = np.asarray(values, dtype=np.float64)
-    table = table.reshape(len(codes), -1)
+    table = table if table.ndim == 2 else table.reshape(-1, 1)
     sums = np.zeros((int(codes.max(initial=-1)) + 1, table.shape[1]))
     np.add.at(sums, codes, table)
     return sums
@@ -130,7 +130,7 @@ def percentile_interval(
     return Interval(value, float(low), float(high), f"bootstrap over {unit}, {len(replicates)} draws")
 
 
-def bootstrap(
+def bootstrap_sums(
     sums: npt.ArrayLike,
     statistic: Callable[[FloatArray], FloatArray],
     *,
@@ -169,7 +169,7 @@ def too_few(value: float, unit: str = "patients") -> Interval:
 
 
 def ratio(sums: FloatArray) -> FloatArray:
-    """Statistic of ``bootstrap``: first sum over second sum, NaN where the second is 0."""
+    """Statistic of ``bootstrap_sums``: first sum over second sum, NaN where the second is 0."""
     return np.where(sums[..., 1] > 0, sums[..., 0] / np.where(sums[..., 1] > 0, sums[..., 1], 1), np.nan)
 
 
@@ -179,7 +179,7 @@ def bootstrap_mean(values: npt.ArrayLike, groups: Groups | None = None, **option
     Args:
         values: One figure a sample, shape (samples,).
         groups: The patient of each sample; None makes each sample its own.
-        options: As for ``bootstrap``.
+        options: As for ``bootstrap_sums``.
     """
     samples = np.asarray(values, dtype=np.float64)
     kept = np.isfinite(samples)
@@ -187,4 +187,4 @@ def bootstrap_mean(values: npt.ArrayLike, groups: Groups | None = None, **option
         return undefined("no sample has this figure")
     codes = group_codes(take_groups(groups, kept), int(kept.sum()))
     table = np.column_stack([samples[kept], np.ones(kept.sum())])
-    return bootstrap(group_sums(table, codes), ratio, **options)
+    return bootstrap_sums(group_sums(table, codes), ratio, **options)

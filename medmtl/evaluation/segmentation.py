@@ -1,19 +1,14 @@
 """Segmentation: per image and class Dice, IoU, sensitivity and precision, averaged with intervals over patients.
 
-Pixels of unknown truth (255) and outside the valid mask (the field of view) count nowhere. An image without a known
-pixel of a class is unlabelled for that class. The empty image: where truth has no pixel of a class and a pixel is
-predicted, Dice and IoU are 0; where both are empty they are undefined and left out (``empty="exclude"``), or 1
-(``empty="one"``). Either way the number of such images is in the table.
+What counts, and what an image without the class counts, is said in ``pixels.py`` and in the note of every table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from medmtl.errors import EvaluationError
@@ -22,124 +17,19 @@ from medmtl.evaluation.intervals import (
     DRAWS,
     FloatArray,
     Groups,
-    IntArray,
-    bootstrap,
     bootstrap_mean,
+    bootstrap_sums,
     group_codes,
     group_sums,
 )
+from medmtl.evaluation.pixels import EmptyRule, PixelCounts, both_empty, image_scores, share
 from medmtl.evaluation.results import Findings, Interval, Metric, Table
 
-UNKNOWN = 255
-EmptyRule: TypeAlias = Literal["exclude", "one"]
 EMPTY_NOTES: dict[EmptyRule, str] = {
     "exclude": "An image without the class in truth and prediction is left out of the means; one with predicted pixels only counts 0.",
     "one": "An image without the class in truth and prediction counts 1; one with predicted pixels only counts 0.",
 }
 MEASURES = {"dice": "Dice", "iou": "IoU", "sensitivity": "Pixel sensitivity", "precision": "Pixel precision"}
-
-
-@dataclass(frozen=True, eq=False)
-class PixelCounts:
-    """Known pixels of each class: arrays of shape (classes,) for one image, (images, classes) when stacked."""
-
-    tp: IntArray
-    fp: IntArray
-    fn: IntArray
-    tn: IntArray
-
-    @property
-    def known(self) -> IntArray:
-        """Known pixels; 0 where the image has no label of the class."""
-        return self.tp + self.fp + self.fn + self.tn
-
-    @classmethod
-    def stack(cls, images: Sequence[PixelCounts]) -> PixelCounts:
-        """Stacks the counts of images to shape (images, classes).
-
-        Raises:
-            EvaluationError: The images differ in their number of classes.
-        """
-        sizes = {len(image.tp) for image in images}
-        if len(sizes) > 1:
-            raise EvaluationError("images differ in their number of classes", found=sorted(sizes))
-        parts = [[getattr(image, name) for image in images] for name in ("tp", "fp", "fn", "tn")]
-        return cls(*(np.array(part, dtype=np.int64).reshape(len(images), -1) for part in parts))
-
-
-def class_counts(
-    truth: npt.ArrayLike, predicted: npt.ArrayLike, classes: int, valid: npt.ArrayLike | None = None
-) -> PixelCounts:
-    """Counts the pixels of one image whose classes exclude each other.
-
-    Args:
-        truth: Class numbers 0 .. classes - 1, or 255 (unknown), shape (H, W).
-        predicted: Class numbers, shape (H, W).
-        classes: Number of classes, background included.
-        valid: Pixels that count, shape (H, W); None: all.
-
-    Returns:
-        Counts of shape (classes,).
-
-    Raises:
-        EvaluationError: Shapes differ, or a value is outside the classes.
-    """
-    known, guess = _same_shape(truth, predicted)
-    counted = _valid(valid, known.shape) & (known != UNKNOWN)
-    rows, columns = known[counted].astype(np.int64), guess[counted].astype(np.int64)
-    for values, what in ((rows, "truth"), (columns, "prediction")):
-        if values.size and not 0 <= values.min() <= values.max() < classes:
-            raise EvaluationError(
-                f"{what} has a class number outside 0..{classes - 1}", found=f"{values.min()}..{values.max()}"
-            )
-    matrix = np.bincount(rows * classes + columns, minlength=classes * classes).reshape(classes, classes)
-    tp, total = np.diag(matrix), matrix.sum()
-    fp, fn = matrix.sum(axis=0) - tp, matrix.sum(axis=1) - tp
-    return PixelCounts(tp, fp, fn, total - tp - fp - fn)
-
-
-def channel_counts(truth: npt.ArrayLike, predicted: npt.ArrayLike, valid: npt.ArrayLike | None = None) -> PixelCounts:
-    """Counts the pixels of one image whose classes may overlap, one channel a class.
-
-    Args:
-        truth: 0, 1 or 255 (unknown), shape (classes, H, W); a channel of only 255 is unlabelled.
-        predicted: 0 or 1 (or bool), shape (classes, H, W).
-        valid: Pixels that count, shape (H, W); None: all.
-
-    Returns:
-        Counts of shape (classes,).
-
-    Raises:
-        EvaluationError: Shapes differ, or a value is none of these.
-    """
-    known, guess = _same_shape(truth, predicted)
-    if known.ndim != 3 or not np.isin(known, (0, 1, UNKNOWN)).all() or not np.isin(guess, (0, 1)).all():
-        raise EvaluationError("a channel mask holds 0, 1 or 255, shape (classes, H, W)", found=np.unique(known)[:5])
-    counted = (_valid(valid, known.shape[1:]) & (known != UNKNOWN)).reshape(len(known), -1)
-    is_true, is_called = (known == 1).reshape(len(known), -1), guess.astype(bool).reshape(len(known), -1)
-    cells = [counted & a & b for a in (is_true, ~is_true) for b in (is_called, ~is_called)]
-    tp, fn, fp, tn = (cell.sum(axis=1) for cell in cells)
-    return PixelCounts(tp, fp, fn, tn)
-
-
-def image_scores(counts: PixelCounts, *, empty: EmptyRule = "exclude") -> dict[str, FloatArray]:
-    """Gives ``dice``, ``iou``, ``sensitivity`` and ``precision`` in [0, 1] of each image and class.
-
-    Returns:
-        Arrays of the shape of the counts; NaN where undefined: no known pixel, a zero denominator, an empty image by
-        the rule ``empty``.
-    """
-    tp, fp, fn = counts.tp, counts.fp, counts.fn
-    scores = {
-        "dice": _share(2 * tp, 2 * tp + fp + fn),
-        "iou": _share(tp, tp + fp + fn),
-        "sensitivity": _share(tp, tp + fn),
-        "precision": _share(tp, tp + fp),
-    }
-    if empty == "one":
-        both = _both_empty(counts)
-        scores |= {name: np.where(both, 1.0, scores[name]) for name in ("dice", "iou")}
-    return scores
 
 
 def segmentation_findings(
@@ -199,7 +89,7 @@ def pooled_dice(counts: PixelCounts, index: int, groups: Groups | None = None, *
     """Dice of all pixels of all images together (micro average), with a bootstrap interval over patients."""
     tp, fp, fn = (part[:, index] for part in (counts.tp, counts.fp, counts.fn))
     sums = group_sums(np.column_stack([2 * tp, 2 * tp + fp + fn]), group_codes(groups, len(tp)))
-    return bootstrap(sums, lambda s: _share(s[..., 0], s[..., 1]), **options)
+    return bootstrap_sums(sums, lambda s: share(s[..., 0], s[..., 1]), **options)
 
 
 def _class_metrics(
@@ -220,33 +110,9 @@ def _row(label: str, counts: PixelCounts, index: int, found: Sequence[Metric], p
     row: dict[str, Any] = {"class": label, "images": int(labelled.sum()), "unlabelled": int((~labelled).sum())}
     row |= {
         "with_class": int(((counts.tp + counts.fn)[:, index] > 0).sum()),
-        "both_empty": int(_both_empty(counts)[:, index].sum()),
+        "both_empty": int(both_empty(counts)[:, index].sum()),
     }
     intervals = dict(zip(MEASURES, (metric.interval for metric in found), strict=True)) | {"pooled_dice": pooled}
     for measure, interval in intervals.items():
         row |= {measure: interval.value, f"{measure}_low": interval.low, f"{measure}_high": interval.high}
     return row
-
-
-def _both_empty(counts: PixelCounts) -> npt.NDArray[np.bool_]:
-    return (counts.known > 0) & (counts.tp + counts.fp + counts.fn == 0)
-
-
-def _share(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> FloatArray:
-    return np.where(whole > 0, part / np.where(whole > 0, whole, 1), np.nan)
-
-
-def _same_shape(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    known, guess = np.asarray(truth), np.asarray(predicted)
-    if known.shape != guess.shape:
-        raise EvaluationError("truth and prediction differ in shape", found=f"{known.shape} and {guess.shape}")
-    return known, guess
-
-
-def _valid(valid: npt.ArrayLike | None, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
-    if valid is None:
-        return np.ones(shape, dtype=bool)
-    mask = np.asarray(valid).astype(bool)
-    if mask.shape != shape:
-        raise EvaluationError("the valid mask has another shape than the truth", found=f"{mask.shape} and {shape}")
-    return mask

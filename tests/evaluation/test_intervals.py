@@ -12,8 +12,8 @@ from scipy import stats
 
 from medmtl.errors import EvaluationError
 from medmtl.evaluation.intervals import (
-    bootstrap,
     bootstrap_mean,
+    bootstrap_sums,
     draw_weights,
     group_codes,
     group_sums,
@@ -102,7 +102,7 @@ def test_nan_is_left_out_and_nothing_is_undefined():
 
 
 def test_draws_without_a_denominator_are_left_out():
-    found = bootstrap([[1, 1], [0, 0], [1, 2]], ratio, draws=500)
+    found = bootstrap_sums([[1, 1], [0, 0], [1, 2]], ratio, draws=500)
     assert found.value == pytest.approx(2 / 3)
     assert 0.5 <= found.low <= found.high <= 1.0
     mostly = percentile_interval(0.5, np.array([np.nan, np.nan, 0.5]))

@@ -14,6 +14,7 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from medmtl.evaluation.intervals import LEVEL, FloatArray, Groups, group_codes, undefined
+from medmtl.evaluation.labels import known_only
 from medmtl.evaluation.results import Interval
 
 
@@ -118,3 +119,23 @@ def auc_interval(
     center = math.log(area / (1 - area))
     low, high = (1 / (1 + math.exp(-max(-700.0, min(700.0, center + side * half / slope)))) for side in (-1, 1))
     return Interval(area, low, high, f"{name}, logit scale")
+
+
+def auc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+    """Area under the ROC curve as a bare number, such as training selects by.
+
+    Args:
+        labels: 0, 1 or NaN (left out), shape (samples,).
+        scores: Shape (samples,).
+
+    Returns:
+        The area in [0, 1]; NaN where a class has no sample.
+
+    Raises:
+        EvaluationError: As ``known_only``.
+    """
+    data = known_only(labels, scores)
+    positive = data.labels == 1
+    if positive.all() or not positive.any():
+        return math.nan
+    return float(placement_values(data.scores[positive], data.scores[~positive])[0].mean())

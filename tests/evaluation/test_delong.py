@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from medmtl.evaluation.auc import auc_interval, delong_variance, newcombe_area, placement_values
+from medmtl.evaluation.delong import auc_interval, delong_variance, newcombe_area, placement_values
 
 scores = st.lists(st.integers(0, 6).map(float), min_size=2, max_size=15)
 

@@ -1,0 +1,196 @@
+"""From a class map to candidates: points with a score, in original pixels.
+
+A candidate's score is the value of the map itself, never of a map scaled per image. Points are (x, y), 0-based pixel
+centers. Candidates are ordered by falling score, then by row and column, so that nothing depends on chance.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from medmtl.errors import EvaluationError
+from medmtl.evaluation.intervals import BoolArray, FloatArray, IntArray
+
+EIGHT = np.ones((3, 3), dtype=bool)
+"""Neighborhood of 8-connected components."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Candidates of one image and class as arrays of shape (n,), by falling score.
+
+    Attributes:
+        x: Column, 0-based pixel centers.
+        y: Row, 0-based pixel centers.
+        score: Value of the map.
+        area: Pixels of the region at or above the threshold that holds the candidate; 1 for points without a map.
+    """
+
+    x: FloatArray
+    y: FloatArray
+    score: FloatArray
+    area: FloatArray
+
+    def __post_init__(self) -> None:
+        columns = [np.asarray(getattr(self, field.name), dtype=np.float64).reshape(-1) for field in fields(self)]
+        if len({len(column) for column in columns}) != 1 or not all(np.isfinite(column).all() for column in columns):
+            raise EvaluationError("candidates need finite x, y, score and area of one length")
+        order = np.lexsort((columns[0], columns[1], -columns[2]))
+        for field, column in zip(fields(self), columns, strict=True):
+            object.__setattr__(self, field.name, column[order])
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def take(self, index: npt.ArrayLike) -> Candidates:
+        """Keeps the candidates at ``index`` (numbers or a mask)."""
+        kept = np.asarray(index)
+        kept = kept if kept.dtype == bool else kept.astype(np.int64)
+        return Candidates(self.x[kept], self.y[kept], self.score[kept], self.area[kept])
+
+    @classmethod
+    def none(cls) -> Candidates:
+        """No candidates."""
+        return cls(*(np.empty(0) for _ in range(4)))
+
+    @classmethod
+    def points(cls, x: npt.ArrayLike, y: npt.ArrayLike, score: npt.ArrayLike) -> Candidates:
+        """Candidates that are points without a region: each has area 1."""
+        return cls(np.asarray(x), np.asarray(y), np.asarray(score), np.ones(np.size(score)))
+
+
+def peaks(
+    evidence: npt.ArrayLike,
+    threshold: float = -math.inf,
+    min_distance: float = 1.0,
+    limit: int | None = None,
+    valid: npt.ArrayLike | None = None,
+) -> Candidates:
+    """Finds the local maxima of a map, one candidate each.
+
+    A local maximum is an 8-connected region of equal value whose neighbors are all lower, and at least one is: a
+    saturated plateau gives one candidate (its pixel nearest to its center), a constant map none. Of two maxima closer
+    than ``min_distance`` the lower is dropped.
+
+    Args:
+        evidence: The map, shape (H, W); more is more evidence.
+        threshold: Least score of a candidate.
+        min_distance: Least distance between two candidates in pixels.
+        limit: Most candidates to give, the highest first; None: all.
+        valid: Where candidates may lie (the field of view), shape (H, W); None: everywhere.
+
+    Raises:
+        EvaluationError: The map is not 2-D, not finite where valid, or the mask has another shape.
+    """
+    values, inside = _checked(evidence, valid)
+    labels = _regional_maxima(values, inside & (values >= threshold), inside)
+    rows, columns, _ = _region_points(labels, values)
+    score = values[rows, columns]
+    order = np.lexsort((columns, rows, -score))
+    kept = order[_spread(rows[order], columns[order], values.shape, min_distance, limit)]
+    regions, _ = ndimage.label(inside & (values >= threshold), EIGHT)
+    area = np.bincount(regions.ravel())[regions[rows[kept], columns[kept]]]
+    return _ordered(columns[kept], rows[kept], score[kept], area)
+
+
+def components(evidence: npt.ArrayLike, threshold: float, valid: npt.ArrayLike | None = None) -> Candidates:
+    """Gives the 8-connected regions at or above a threshold, one candidate each.
+
+    Args:
+        evidence: The map, shape (H, W); more is more evidence.
+        threshold: Least value of a region's pixels.
+        valid: Where candidates may lie (the field of view), shape (H, W); None: everywhere.
+
+    Returns:
+        A candidate a region, at its highest pixel (of equally high ones the nearest to their center), with that
+        pixel's score.
+
+    Raises:
+        EvaluationError: As ``peaks``.
+    """
+    values, inside = _checked(evidence, valid)
+    regions, count = ndimage.label(inside & (values >= threshold), EIGHT)
+    if not count:
+        return Candidates.none()
+    highest = np.concatenate([[np.inf], ndimage.maximum(values, regions, np.arange(1, count + 1))])
+    top = np.where(values == highest[regions], regions, 0)
+    rows, columns, _ = _region_points(top, values)
+    return _ordered(columns, rows, values[rows, columns], np.bincount(regions.ravel())[1:])
+
+
+def random_candidates(valid: npt.ArrayLike, n: int, rng: np.random.Generator) -> Candidates:
+    """Draws points in the field of view with random scores: what a method must beat.
+
+    Args:
+        valid: Where points may lie, shape (H, W).
+        n: How many, without repetition; fewer where there are fewer pixels.
+        rng: Source of the draws.
+    """
+    rows, columns = np.nonzero(np.asarray(valid))
+    drawn = rng.choice(len(rows), size=min(n, len(rows)), replace=False)
+    return Candidates.points(columns[drawn], rows[drawn], rng.random(len(drawn)))
+
+
+def _ordered(*columns: npt.NDArray[Any]) -> Candidates:
+    return Candidates(*(column.astype(np.float64) for column in columns))
+
+
+def _checked(evidence: npt.ArrayLike, valid: npt.ArrayLike | None) -> tuple[FloatArray, BoolArray]:
+    values = np.asarray(evidence, dtype=np.float64)
+    inside = np.ones(values.shape, dtype=bool) if valid is None else np.asarray(valid).astype(bool)
+    if values.ndim != 2 or inside.shape != values.shape:
+        raise EvaluationError("map and valid mask need one shape (H, W)", found=f"{values.shape} and {inside.shape}")
+    if not np.isfinite(values[inside]).all():
+        raise EvaluationError("a map holds values that are not finite inside the valid mask")
+    return np.where(inside, values, -np.inf), inside
+
+
+def _regional_maxima(values: FloatArray, allowed: BoolArray, inside: BoolArray) -> IntArray:
+    """Labels regions of equal value whose neighbors are all lower, at least one of them inside the mask."""
+    top = allowed & (values == ndimage.maximum_filter(values, size=3, mode="nearest"))
+    labels, count = ndimage.label(top, EIGHT)
+    # A plateau can be cut into pieces that look like maxima; the pixels between them betray it, being equal and not top.
+    beside = ndimage.maximum_filter(np.where(top, -np.inf, values), size=3, mode="nearest")
+    cut = top & (beside == values)
+    slopes = top & (ndimage.minimum_filter(np.where(inside, values, np.inf), size=3, mode="nearest") < values)
+    keep = np.zeros(count + 1, dtype=bool)
+    keep[labels[slopes]] = True
+    keep[labels[cut]] = False
+    return np.where(keep[labels], labels, 0).astype(np.int64)
+
+
+def _region_points(labels: IntArray, values: FloatArray) -> tuple[IntArray, IntArray, IntArray]:
+    """Gives one pixel a region, the nearest to the region's center (first row, then column), by rising label."""
+    rows, columns = np.nonzero(labels)
+    region = labels[rows, columns]
+    size = np.maximum(np.bincount(region), 1)
+    center = [np.bincount(region, weights=part) / size for part in (rows, columns)]
+    far = (rows - center[0][region]) ** 2 + (columns - center[1][region]) ** 2 if len(region) else np.empty(0)
+    order = np.lexsort((columns, rows, far, region))
+    names, first = np.unique(region[order], return_index=True)
+    return rows[order][first], columns[order][first], names
+
+
+def _spread(rows: IntArray, columns: IntArray, shape: tuple[int, ...], distance: float, limit: int | None) -> list[int]:
+    """Keeps the points, best first, that lie at least ``distance`` from every kept one; numbers of at most ``limit``."""
+    free = np.ones(shape, dtype=bool)
+    reach = max(0, math.ceil(distance) - 1)
+    offsets = np.arange(-reach, reach + 1)
+    disc = offsets[:, None] ** 2 + offsets[None, :] ** 2 < distance**2
+    kept: list[int] = []
+    for index, (row, column) in enumerate(zip(rows.tolist(), columns.tolist(), strict=True)):
+        if limit is not None and len(kept) >= limit:
+            break
+        if free[row, column]:
+            kept.append(index)
+            top, left = max(0, row - reach), max(0, column - reach)
+            part = free[top : row + reach + 1, left : column + reach + 1]
+            start_row, start_column = top - (row - reach), left - (column - reach)
+            part &= ~disc[start_row : start_row + part.shape[0], start_column : start_column + part.shape[1]]
+    return kept
