@@ -85,7 +85,7 @@ def clean(text: str, length: int = 48) -> str:
 
 def ink(index: int) -> dict[str, str]:
     """Color and line style of the n-th line: no two of the first 28 share both."""
-    return {"color": PALETTE[index % len(PALETTE)], "linestyle": LINES[(index // len(PALETTE) + index) % len(LINES)]}
+    return {"color": PALETTE[index % len(PALETTE)], "linestyle": LINES[index % len(LINES)]}
 
 
 def legend_below(figure: Figure, axes: Axes, *, columns: int = 1) -> None:

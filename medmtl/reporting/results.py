@@ -131,7 +131,8 @@ def _evaluation(path: Path) -> Iterator[dict[str, Any]]:
     data = _read_json(path)
     if not isinstance(data.get("results"), list):
         raise RunError("this is no file of results", where=path, found="no list 'results'")
-    if data.get("format", FORMAT) > FORMAT:
+    version = data.get("format", FORMAT)
+    if not isinstance(version, int) or version > FORMAT:
         raise RunError("these results were written by a newer version", where=path, remedy="upgrade medmtl")
     for item in data["results"]:
         result = _result(item, path)

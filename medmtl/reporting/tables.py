@@ -84,8 +84,8 @@ def markdown_cell(value: object) -> str:
     """Escapes untrusted text for one cell of a Markdown table: one line, no markup, no HTML."""
     text = " ".join(format_cell(value).split())
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    # A word with :// would become a link in many renderers.
-    return _MARKDOWN.sub(r"\\\1", text).replace("://", ":&#47;&#47;")
+    # Words with :// or www. become links in many renderers.
+    return _MARKDOWN.sub(r"\\\1", text).replace("://", ":&#47;&#47;").replace("www.", "www&#46;")
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]], numeric: Sequence[str] = ()) -> str:
