@@ -163,10 +163,6 @@ class TrainingConfig(Block):
     checkpoint_every: int = Field(
         200, ge=1, description="Steps between two checkpoints, besides the one at every epoch's end."
     )
-    keep_optimizer: bool = Field(
-        True,
-        description="Keep the optimizer's state in the last checkpoint after training ends, so that training can go on.",
-    )
 
 
 class EvaluationConfig(Block):

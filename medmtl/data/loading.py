@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from medmtl.config import ViewConfig
-from medmtl.data.manifest import Sample
+from medmtl.data.markings import expert_files
+from medmtl.data.samples import MaskReference, Sample
 from medmtl.data.sampling import Draw, ViewStream
 from medmtl.data.transforms import VERSION, AnyTarget, fixed_transforms, random_transforms
+from medmtl.errors import MedmtlError
 from medmtl.files import sha256_file
 
 
@@ -89,7 +91,10 @@ class ViewDataset(torch.utils.data.Dataset[dict[str, Any]]):
     def __getitem__(self, draw: Draw | int) -> dict[str, Any]:
         index, seed = (draw, 0) if isinstance(draw, int) else draw
         self.random.set_random_state(seed=seed % 2**32)
-        item = self.random(dict(self.fixed[index]))
+        try:
+            item = self.random(dict(self.fixed[index]))
+        except RuntimeError as error:  # MONAI wraps what a transform raises
+            return {"error": mendable(error)}
         return {**item, "index": index}
 
 
@@ -110,8 +115,25 @@ def _cached(
     items = [{"sample": sample} for sample in samples]
     if cache == "memory":
         # No random transform follows inside MONAI's dataset, and ours never write into what they are given.
-        return CacheDataset(items, transform, num_workers=2, progress=progress, copy_cache=False)
+        try:
+            return CacheDataset(items, transform, num_workers=2, progress=progress, copy_cache=False)
+        except RuntimeError as error:
+            raise mendable(error) from None
     return Dataset(items, transform)
+
+
+def mendable(error: BaseException) -> MedmtlError:
+    """The error that a user can mend within a chain of causes.
+
+    Raises:
+        BaseException: There is none: the error itself.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MedmtlError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    raise error
 
 
 def _recipe(view: ViewConfig, targets: Sequence[AnyTarget]) -> str:
@@ -123,12 +145,18 @@ def _content_key(sample: Sample, targets: Sequence[AnyTarget], recipe: str) -> s
     """Changes with the bytes of any file of the sample, its labels, and the fixed transforms: never stale."""
     files = [sample.image, *([sample.fov] if sample.fov else [])]
     for _, reference in sorted(sample.masks.items()):
-        files += reference.files()
+        files += _mask_files(reference)
     labels = json.dumps([sorted(sample.labels.items()), sorted((name, str(mask)) for name, mask in sample.masks.items())])
     digest = hashlib.sha256(f"{recipe}\n{labels}".encode())
     for path in files:
         digest.update(sha256_file(path).encode())
     return digest.hexdigest()
+
+
+def _mask_files(reference: MaskReference) -> list[Path]:
+    if reference.path is None:
+        return []
+    return expert_files(reference.path) if "*" in reference.path.name else [reference.path]
 
 
 def collate(view: str, items: Sequence[Mapping[str, Any]]) -> Batch:
@@ -141,13 +169,26 @@ def collate(view: str, items: Sequence[Mapping[str, Any]]) -> Batch:
 
 
 class _Collate:
-    """A picklable :func:`collate` of one view."""
+    """A picklable :func:`collate` of one view; an error travels as a value, because torch would garble it."""
 
     def __init__(self, view: str) -> None:
         self.view = view
 
-    def __call__(self, items: Sequence[Mapping[str, Any]]) -> Batch:
-        return collate(self.view, items)
+    def __call__(self, items: Sequence[Mapping[str, Any]]) -> Batch | MedmtlError:
+        failed = next((item["error"] for item in items if "error" in item), None)
+        return failed if failed is not None else collate(self.view, items)
+
+
+def checked(batches: Iterable[Batch | MedmtlError]) -> Iterator[Batch]:
+    """Batches as a loader gives them.
+
+    Raises:
+        MedmtlError: What a worker ran into.
+    """
+    for batch in batches:
+        if isinstance(batch, MedmtlError):
+            raise batch
+        yield batch
 
 
 class _StreamSampler(Sampler[list[Draw]]):
@@ -163,31 +204,35 @@ class _StreamSampler(Sampler[list[Draw]]):
 
 def training_loader(
     dataset: ViewDataset, stream: ViewStream, view: str, numbers: Callable[[], Iterator[int]], *, workers: int, pin: bool
-) -> DataLoader[Batch]:
+) -> Iterable[Batch]:
     """A loader of a stream's batches, in the order of ``numbers``, over the whole training.
 
     One loader serves all epochs, so that workers start once and an epoch's end costs nothing.
     """
-    return DataLoader(
+    loader = DataLoader(
         dataset,
         batch_sampler=_StreamSampler(stream, numbers),
         collate_fn=_Collate(view),
         num_workers=workers,
         pin_memory=pin,
         prefetch_factor=2 if workers else None,
+        generator=torch.Generator(),  # or starting workers would draw from the global stream and resume would differ
         worker_init_fn=_start_worker,
     )
+    return checked(loader)
 
 
-def evaluation_loader(dataset: ViewDataset, view: str, *, batch_size: int, workers: int) -> DataLoader[Batch]:
+def evaluation_loader(dataset: ViewDataset, view: str, *, batch_size: int, workers: int) -> Iterable[Batch]:
     """A loader of every sample once, in order."""
-    return DataLoader(
+    loader = DataLoader(
         dataset,
         batch_size=batch_size,
         collate_fn=_Collate(view),
         num_workers=workers,
+        generator=torch.Generator(),
         worker_init_fn=_start_worker,
     )
+    return checked(loader)
 
 
 def _start_worker(_: int) -> None:

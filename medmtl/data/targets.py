@@ -12,7 +12,7 @@ import numpy.typing as npt
 from medmtl.errors import ImageError, ManifestError, suggestion
 
 if TYPE_CHECKING:
-    from medmtl.data.manifest import Sample
+    from medmtl.data.samples import Sample
 
 UNKNOWN = 255
 """Value of a mask pixel that nobody labelled."""
@@ -66,6 +66,10 @@ class MaskTarget:
     def columns(self) -> tuple[str, ...]:
         """The mask columns that the layers are read from, each once."""
         return tuple(dict.fromkeys(layer.column for layer in self.layers))
+
+    def binary(self, column: str) -> bool:
+        """Whether any value above zero counts, in whatever channel."""
+        return not any(layer.values for layer in self.layers if layer.column == column)
 
     def labelled(self, sample: Sample) -> bool:
         """Whether any of the columns is filled for the sample."""
@@ -181,5 +185,5 @@ def canonical_label(text: str) -> str:
 
 
 def _bad_label(sample: Sample, column: str, text: str, known: tuple[str, ...]) -> ManifestError:
-    where = f"{sample.manifest}, row {sample.row}, column label:{column}"
+    where = f"{sample.place}, column label:{column}"
     return ManifestError("a label outside its classes", where=where, found=f"'{text}'", remedy=suggestion(text, known))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,14 +22,12 @@ from monai.transforms import (
 
 from medmtl.config import AugmentConfig, ViewConfig
 from medmtl.data.field import FieldOfView, bounding_box, find_field
-from medmtl.data.masks import read_mask
+from medmtl.data.masks import read_mask_for
 from medmtl.data.reading import read_image
+from medmtl.data.samples import MaskReference, Sample
 from medmtl.data.targets import IndexTarget, LabelTarget, MaskTarget
 from medmtl.errors import ImageError
 from medmtl.geometry import Geometry, centred_square, take_view
-
-if TYPE_CHECKING:
-    from medmtl.data.manifest import Sample
 
 AnyTarget = MaskTarget | LabelTarget | IndexTarget
 VERSION = 1
@@ -48,44 +46,43 @@ class LoadSample(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Reads the files that ``data["sample"]`` names."""
         sample: Sample = data["sample"]
-        image, _ = read_image(sample.image)
-        field = read_field(sample, image)
-        return {**data, "image": image, "field": field, "masks": self._masks(sample, image.shape[:2])}
+        try:
+            image, _ = read_image(sample.image)
+            field = read_field(sample, image)
+            masks = self._masks(sample, image.shape[:2])
+        except ImageError as error:
+            place = error.where if error.where and error.where.startswith(str(sample.manifest)) else f"{sample.place}: {error.where}"
+            raise ImageError(error.what, where=place, found=error.found, remedy=error.remedy) from None
+        return {**data, "image": image, "field": field, "masks": masks}
 
     def _masks(self, sample: Sample, shape: tuple[int, int]) -> dict[str, npt.NDArray[np.uint8]]:
         masks: dict[str, npt.NDArray[np.uint8]] = {}
         for target in self.targets:
-            for column in target.columns:
-                if column in sample.masks:
-                    masks[column] = sample_mask(sample, column, shape)
-                    target.check(masks[column], f"{sample.manifest}, row {sample.row}, column mask:{column}")
+            masks |= sample_masks(sample, target, shape)
         return masks
 
 
-def sample_mask(sample: Sample, column: str, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Reads one mask of a sample.
+def sample_masks(sample: Sample, target: MaskTarget, shape: tuple[int, int]) -> dict[str, npt.NDArray[np.uint8]]:
+    """The labelled masks of a sample that a task asks for, by column.
 
     Raises:
-        ImageError: The mask cannot be read, or is not as large as the image.
+        ImageError: A mask cannot be read, is not as large as the image, or holds unknown values.
     """
-    mask = read_mask(sample.masks[column], shape=shape)
-    if mask.shape != shape:
-        found = f"{mask.shape[1]}x{mask.shape[0]} beside an image of {shape[1]}x{shape[0]}"
-        where = f"{sample.manifest}, row {sample.row}, column mask:{column}"
-        raise ImageError("the mask has another size than its image", where=where, found=found, remedy="export both at one size")
-    return mask
+    masks: dict[str, npt.NDArray[np.uint8]] = {}
+    for column in target.columns:
+        if column in sample.masks:
+            masks[column] = read_mask_for(sample.masks[column], shape, binary=target.binary(column))
+            target.check(masks[column], f"{sample.place}, column mask:{column}")
+    return masks
 
 
 def read_field(sample: Sample, image: npt.NDArray[np.float32]) -> FieldOfView:
     """The field of view that the manifest names, or the one found in the image."""
     if sample.fov is None:
         return find_field(image)
-    from medmtl.data.manifest import MaskReference
-
-    mask = read_mask(MaskReference.parse(str(sample.fov), base=sample.manifest.parent)) > 0
-    if mask.shape != image.shape[:2] or not mask.any():
-        where = f"{sample.manifest}, row {sample.row}, column fov"
-        raise ImageError("the field-of-view mask is empty or of another size than its image", where=where, found=f"{mask.shape[1]}x{mask.shape[0]}")
+    mask = read_mask_for(MaskReference(sample.fov), image.shape[:2], binary=True) > 0
+    if not mask.any():
+        raise ImageError("the field-of-view mask is empty", where=sample.fov, remedy="leave the cell empty to have the field found")
     return FieldOfView(mask, bounding_box(mask), found=True)
 
 

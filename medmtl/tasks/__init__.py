@@ -1,1 +1,19 @@
+"""Tasks by type: each says its head, its masked loss, its predictions and its figures."""
 
+from medmtl.tasks.base import AnyTask, Origin, Settings, Task, TaskConfig, build_task, tasks
+from medmtl.tasks.classification import Classification
+from medmtl.tasks.localization import Localization
+from medmtl.tasks.segmentation import Segmentation
+
+__all__ = [
+    "AnyTask",
+    "Classification",
+    "Localization",
+    "Origin",
+    "Segmentation",
+    "Settings",
+    "Task",
+    "TaskConfig",
+    "build_task",
+    "tasks",
+]

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from medmtl.config import Block, TaskBlock, validate_block
 from medmtl.data.transforms import AnyTarget
 from medmtl.evaluation import Findings
 from medmtl.geometry import Geometry
-from medmtl.models import Encoder
+from medmtl.models import Encoder, Head
 from medmtl.optim import TaskLoss
 from medmtl.registry import Registry
 
 if TYPE_CHECKING:
-    from medmtl.data.manifest import Sample
+    from medmtl.data.samples import Sample
 
 
 class TaskConfig(Block):
@@ -90,7 +90,7 @@ class Task(ABC, Generic[C, P, R]):
         """Names of the classes, in the order of the outputs."""
 
     @abstractmethod
-    def build_head(self, encoder: Encoder) -> nn.Module:
+    def build_head(self, encoder: Encoder) -> Head:
         """The head that turns the encoder's features into the task's output."""
 
     @abstractmethod
@@ -129,9 +129,13 @@ class Task(ABC, Generic[C, P, R]):
     def thresholds(self, records: Sequence[R]) -> dict[str, float]:
         """Operating points chosen on these (validation) records, by class."""
 
+    def evidence(self, records: Sequence[R]) -> dict[str, tuple[list[Any], list[Any]]]:
+        """Scores of candidates by class, of images known to lack it and of images known to have it; for heat maps."""
+        return {}
+
     @abstractmethod
-    def findings(self, records: Sequence[R], settings: Settings, unlabelled: int) -> Findings:
-        """All figures of a data set."""
+    def findings(self, records: Sequence[R], settings: Settings) -> Findings:
+        """All figures of a data set, from the samples that say something about the task."""
 
     @abstractmethod
     def example_score(self, record: R) -> float:

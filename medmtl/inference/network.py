@@ -1,0 +1,76 @@
+"""From a configuration to its tasks and its network, and from a run folder to the trained one."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+
+from medmtl.config import RunConfig
+from medmtl.errors import CheckpointError, ConfigError
+from medmtl.models import CooperativeNetwork, SharedEncoderNetwork, build_encoder
+from medmtl.tasks import AnyTask, build_task
+
+Network = SharedEncoderNetwork | CooperativeNetwork
+
+
+def build_tasks(config: RunConfig) -> tuple[AnyTask, ...]:
+    """The tasks of a configuration, in its order."""
+    return tuple(build_task(name, block) for name, block in config.tasks.items())
+
+
+def build_network(config: RunConfig, tasks: Sequence[AnyTask], *, pretrained: bool = True) -> Network:
+    """The network of a configuration.
+
+    Args:
+        config: The run's configuration.
+        tasks: Its tasks.
+        pretrained: Load the encoder's weights; false where a checkpoint follows.
+
+    Raises:
+        ConfigError: Unknown encoder, or weights that cannot be had.
+    """
+    settings = config.model.encoder
+    weights = settings.weights if pretrained else "none"
+    if config.model.architecture == "cooperative":
+        encoders = {task.name: build_encoder(settings.name, weights) for task in tasks}
+        return CooperativeNetwork(encoders, {task.name: task.build_head(encoders[task.name]) for task in tasks})
+    encoder = build_encoder(settings.name, weights)
+    return SharedEncoderNetwork(encoder, {task.name: task.build_head(encoder) for task in tasks})
+
+
+def load_weights(network: Network, weights: dict[str, torch.Tensor], where: object) -> None:
+    """Puts a checkpoint's weights into a network.
+
+    Raises:
+        CheckpointError: They belong to another network.
+    """
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:120]
+        raise CheckpointError("the weights do not fit the run's configuration", where=where, found=reason) from None
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name; ``auto`` is the first GPU where there is one.
+
+    Raises:
+        ConfigError: There is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError("unknown device", where="training.device", found=f"'{name}'", remedy="auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and not _cuda_available():
+        raise ConfigError("no CUDA device is available here", where="training.device", found=f"'{name}'", remedy="use auto or cpu")
+    return device
+
+
+def _cuda_available() -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.cuda.is_available()

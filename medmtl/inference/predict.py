@@ -1,0 +1,117 @@
+"""A network's predictions on samples: one at a time, in the pixels of the view."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from medmtl.config import RunConfig
+from medmtl.data.loading import Batch, ViewDataset, evaluation_loader
+from medmtl.data.samples import Sample
+from medmtl.geometry import Geometry
+from medmtl.inference.network import Network
+from medmtl.tasks import AnyTask, Origin
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """One sample as one view's tasks see it.
+
+    Attributes:
+        sample: The sample.
+        geometry: Where the view lies in the original image.
+        field: (s, s) field of view.
+        image: (s, s, 3) uint8, as the network saw it.
+        predictions: By task.
+        targets: By task, as the batch holds them.
+    """
+
+    sample: Sample
+    geometry: Geometry
+    field: npt.NDArray[np.bool_]
+    image: npt.NDArray[np.uint8]
+    predictions: Mapping[str, Any]
+    targets: Mapping[str, npt.NDArray[Any]]
+
+    @property
+    def origin(self) -> Origin:
+        """Name and patient."""
+        return Origin(self.sample.id, "/".join(self.sample.person))
+
+
+def view_tasks(tasks: Sequence[AnyTask]) -> dict[str, list[AnyTask]]:
+    """The tasks of each view."""
+    views: dict[str, list[AnyTask]] = {}
+    for task in tasks:
+        views.setdefault(task.config.view, []).append(task)
+    return views
+
+
+def evaluation_batches(samples: Sequence[Sample], view: str, tasks: Sequence[AnyTask], config: RunConfig, *, cache: str = "none", workers: int | None = None) -> Iterable[Batch]:
+    """Every sample once, in order, as a view shows it, without random changes."""
+    dataset = ViewDataset(samples, config.views[view], [task.target for task in tasks], training=False, cache=cache)
+    settings = config.views[view]
+    size = max(1, settings.batch_size // (4 if settings.patch is not None else 1))
+    return evaluation_loader(dataset, view, batch_size=size, workers=config.data.workers if workers is None else workers)
+
+
+def predict(
+    network: Network, tasks: Sequence[AnyTask], batches: Iterable[Batch], samples: Sequence[Sample], device: torch.device, config: RunConfig
+) -> Iterator[Predicted]:
+    """Predictions of one view's tasks, sample by sample.
+
+    Args:
+        network: The network; put into evaluation mode while the iterator runs.
+        tasks: Tasks of the view.
+        batches: As :func:`evaluation_batches` gives them.
+        samples: The samples that the batches index.
+        device: Where the network is.
+        config: The run's configuration.
+    """
+    was_training = network.training
+    network.eval()
+    try:
+        for batch in batches:
+            yield from _predict_batch(network, tasks, batch.to(device, channels_last=config.training.channels_last), samples, config)
+    finally:
+        network.train(was_training)
+
+
+@torch.no_grad()
+def _predict_batch(network: Network, tasks: Sequence[AnyTask], batch: Batch, samples: Sequence[Sample], config: RunConfig) -> list[Predicted]:
+    bf16 = config.training.precision == "bf16"
+    with torch.autocast(batch.image.device.type, torch.bfloat16) if bf16 else nullcontext():
+        outputs = network(batch.image, [task.name for task in tasks], valid=batch.field)
+    predictions = {task.name: task.predictions(outputs[task.name], batch.field) for task in tasks}
+    targets = {name: value.cpu().numpy() for name, value in batch.targets.items()}
+    images = (batch.image.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()
+    fields = batch.field[:, 0].cpu().numpy() > 0
+    return [
+        Predicted(
+            sample=samples[int(index)],
+            geometry=Geometry(*map(int, batch.geometry[row])),
+            field=fields[row],
+            image=images[row],
+            predictions={name: values[row] for name, values in predictions.items()},
+            targets={name: values[row] for name, values in targets.items()},
+        )
+        for row, index in enumerate(batch.index)
+    ]
+
+
+def view_records(predicted: Iterable[Predicted], tasks: Sequence[AnyTask]) -> dict[str, list[Any]]:
+    """Records in the pixels of the view, by task: what validation and calibration look at."""
+    records: dict[str, list[Any]] = {task.name: [] for task in tasks}
+    for item in predicted:
+        for task in tasks:
+            truth = task.batch_truth(item.targets[task.name])
+            record = task.record(item.predictions[task.name], truth, item.field, item.origin)
+            if record is not None:
+                records[task.name].append(record)
+    return records

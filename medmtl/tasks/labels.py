@@ -1,0 +1,102 @@
+"""What classification and localization share: image-level classes and their masked loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from medmtl.config import Block
+from medmtl.data.targets import LabelClass
+from medmtl.evaluation import Findings, auc, binary_findings, youden_threshold
+from medmtl.optim import TaskLoss
+from medmtl.tasks.base import Settings
+
+Array = npt.NDArray[np.floating]
+
+
+class LabelConfig(Block):
+    """Where one image-level class is read from."""
+
+    column: str | None = Field(None, description="Label column without `label:`; default: TASK.CLASS.")
+    positive: list[str | int] = Field(default_factory=list, description="Cell texts that mean present (any other text: absent); default 1, and then only 0 and 1 are allowed.")
+
+
+def label_classes(task: str, classes: Sequence[str] | Mapping[str, LabelConfig], prefix: str) -> tuple[LabelClass, ...]:
+    """The classes of a task with their columns."""
+    configs = classes if isinstance(classes, Mapping) else {name: LabelConfig() for name in classes}
+    return tuple(
+        LabelClass(name, config.column or f"{prefix}.{name}", tuple(str(text) for text in config.positive) or ("1",))
+        for name, config in configs.items()
+    )
+
+
+def masked_binary_loss(logits: Tensor, target: Tensor) -> TaskLoss:
+    """Binary cross-entropy, a mean over a sample's known classes, then a sum over samples.
+
+    Args:
+        logits: (B, C).
+        target: (B, C) of 0, 1 and NaN.
+    """
+    known = torch.isfinite(target)
+    values = F.binary_cross_entropy_with_logits(logits, torch.where(known, target, 0), reduction="none")
+    per_sample = torch.where(known, values, 0).sum(1) / known.sum(1).clamp(min=1)
+    return TaskLoss(per_sample.sum(), int(known.any(1).sum()))
+
+
+def auc_figures(scores: Array, labels: Array, classes: Sequence[str]) -> dict[str, float]:
+    """The mean AUC over classes that have one, and each class's.
+
+    Args:
+        scores: (n, C).
+        labels: (n, C) of 0, 1 and NaN.
+        classes: C names.
+    """
+    values = {f"auc.{name}": auc(labels[:, index], scores[:, index]) for index, name in enumerate(classes)}
+    defined = [value for value in values.values() if np.isfinite(value)]
+    return {"auc": float(np.mean(defined)) if defined else float("nan"), **values}
+
+
+def label_thresholds(scores: Array, labels: Array, classes: Sequence[str]) -> dict[str, float]:
+    """Youden's threshold of each class that has both answers."""
+    values = {name: youden_threshold(labels[:, index], scores[:, index]) for index, name in enumerate(classes)}
+    return {name: value for name, value in values.items() if np.isfinite(value)}
+
+
+def label_findings(
+    scores: Array, labels: Array, classes: Sequence[str], patients: Sequence[str], settings: Settings, *, probabilities: bool = True
+) -> Findings:
+    """Figures of each yes/no class, side by side."""
+    thresholds = settings.thresholds or {}
+    found = [
+        binary_findings(
+            labels[:, index],
+            scores[:, index],
+            threshold=thresholds.get(name),
+            groups=patients,
+            name=name,
+            probabilities=probabilities,
+            draws=settings.bootstrap,
+            seed=settings.seed,
+        )
+        for index, name in enumerate(classes)
+    ]
+    return joined(found, labelled=int(np.isfinite(labels).any(1).sum()))
+
+
+def joined(parts: Iterable[Findings], *, labelled: int) -> Findings:
+    """Several findings of one task as one."""
+    found = list(parts)
+    return Findings(
+        metrics=tuple(item for part in found for item in part.metrics),
+        curves=tuple(item for part in found for item in part.curves),
+        confusions=tuple(item for part in found for item in part.confusions),
+        tables=tuple(item for part in found for item in part.tables),
+        labelled=labelled,
+        notes=tuple(dict.fromkeys(note for part in found for note in part.notes)),
+    )

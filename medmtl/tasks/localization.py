@@ -1,0 +1,316 @@
+"""Localization: a map of evidence per class, learned from image-level labels alone, scored against lesion masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from medmtl.config import Block
+from medmtl.data.targets import LabelClass, LabelTarget, MaskLayer, MaskTarget
+from medmtl.data.transforms import sample_masks
+from medmtl.errors import ConfigError, suggestion
+from medmtl.evaluation import (
+    Candidates,
+    Findings,
+    Matches,
+    Targets,
+    lesion_findings,
+    lesion_targets,
+    match,
+    peaks,
+    random_candidates,
+)
+from medmtl.geometry import Geometry
+from medmtl.models import ClassMapHead, ClassMaps, Encoder, Head
+from medmtl.optim import TaskLoss
+from medmtl.randomness import derive_seed
+from medmtl.tasks.base import Origin, Settings, Task, TaskConfig, tasks
+from medmtl.tasks.labels import (
+    LabelConfig,
+    auc_figures,
+    joined,
+    label_classes,
+    label_findings,
+    label_thresholds,
+    masked_binary_loss,
+)
+from medmtl.tasks.pictures import caption_picture, point_picture
+
+if TYPE_CHECKING:
+    from medmtl.data.samples import Sample
+
+
+class LesionConfig(Block):
+    """Truth of one lesion class, used for evaluation only."""
+
+    columns: list[str] = Field(default_factory=list, description="Mask columns whose union is the lesion; default: TASK.LESION.")
+    maps: list[str] = Field(default_factory=list, description="Classes whose maps are scored against it; default: the class of the same name.")
+
+
+class ReadingConfig(Block):
+    """One more image-level label that a class's score is held against, for evaluation only."""
+
+    map: str = Field(description="The class whose score is read.")
+    column: str = Field(description="Label column without `label:`.")
+    positive: list[str | int] = Field(default_factory=list, description="Cell texts that mean present; default 1.")
+
+
+class CandidateConfig(Block):
+    """How candidates are taken from a map."""
+
+    min_distance: float = Field(13, ge=1, description="Least distance between two candidates, in pixels of the view.")
+    limit: int = Field(60, ge=1, description="Most candidates per image and class.")
+
+
+class LocalizationConfig(TaskConfig):
+    """Keys of a localization task."""
+
+    classes: list[str] | dict[str, LabelConfig] = Field(description="Classes: class → label column and positive texts; default column TASK.CLASS.")
+    lesions: dict[str, LesionConfig] = Field(default_factory=dict, description="Lesion truth by name; default: every class, from mask column TASK.CLASS.")
+    readings: list[ReadingConfig] = Field(default_factory=list, description="Further image-level labels to hold scores against.")
+    stride: Literal[4, 8, 16, 32] = Field(16, description="Pixels of the view per cell of the maps.")
+    fuse: int = Field(0, ge=0, le=512, description="Channels of a top-down fusion of deeper features into the maps' level; 0 = none.")
+    pooling: Literal["lse", "mean", "max"] = Field("lse", description="How a map becomes the image's logit: log-sum-exp, mean or max.")
+    sharpness: float = Field(4.0, gt=0, description="Sharpness r of log-sum-exp: near 0 the mean, large the maximum.")
+    prior: float = Field(0.02, gt=0, lt=1, description="Probability of a class that the untrained head gives.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout of feature channels before the maps.")
+    candidates: CandidateConfig = Field(default_factory=CandidateConfig)
+
+
+@dataclass(frozen=True)
+class LocalizationPrediction:
+    """Evidence of one sample.
+
+    Attributes:
+        maps: (C, s, s) logits, in the pixels of the view.
+        logits: (C,) of the image.
+        candidates: Per class, in the pixels of the view or, once restored, of the original image.
+    """
+
+    maps: npt.NDArray[np.float32]
+    logits: npt.NDArray[np.float32]
+    candidates: tuple[Candidates, ...]
+
+
+@dataclass(frozen=True)
+class LocalizationTruth:
+    """What is known of one sample: labels and readings with NaN for unknown, lesions or None."""
+
+    labels: npt.NDArray[np.float32]
+    readings: npt.NDArray[np.float32]
+    lesions: Mapping[str, Targets | None]
+    lesion_mask: npt.NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class LocalizationRecord:
+    """Scores and labels of one image, its candidates' scores by class, and its matches by (lesion, map)."""
+
+    origin: Origin
+    logits: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.float32]
+    readings: npt.NDArray[np.float32]
+    scores: tuple[npt.NDArray[np.float64], ...]
+    matches: Mapping[tuple[str, str], Matches | None]
+    random: Mapping[str, Matches | None]
+
+
+@tasks.register("localization")
+class Localization(Task[LocalizationConfig, LocalizationPrediction, LocalizationRecord]):
+    """Maps from labels: what makes the image positive is where the lesion is."""
+
+    kind = "localization"
+    config_type = LocalizationConfig
+    example_score_name = "probability of the truth"
+
+    def __init__(self, name: str, config: LocalizationConfig) -> None:
+        super().__init__(name, config)
+        if not config.classes:
+            raise ConfigError("a localization needs at least one class", where=f"tasks.{name}.classes")
+        self._target = LabelTarget(name, label_classes(name, config.classes, name))
+        self._readings = LabelTarget(name, tuple(_reading(item) for item in config.readings))
+        lesions = config.lesions or {label: LesionConfig() for label in self.classes}
+        self._lesions = {lesion: self._lesion(lesion, item) for lesion, item in lesions.items()}
+        self._pairs = [(lesion, label) for lesion, item in lesions.items() for label in (item.maps or [lesion])]
+        for label in [label for _, label in self._pairs] + [item.map for item in config.readings]:
+            if label not in self.classes:
+                raise ConfigError("there is no map of this class", where=f"tasks.{name}", found=f"'{label}'", remedy=suggestion(label, self.classes))
+
+    def _lesion(self, lesion: str, config: LesionConfig) -> MaskTarget:
+        columns = config.columns or [f"{self.name}.{lesion}"]
+        return MaskTarget(self.name, tuple(MaskLayer(lesion, column) for column in columns))
+
+    @property
+    def target(self) -> LabelTarget:
+        """Image-level labels: the places of lesions are never asked for in training."""
+        return self._target
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes of the maps."""
+        return tuple(item.name for item in self._target.classes)
+
+    def build_head(self, encoder: Encoder) -> Head:
+        """A 1x1 convolution to one map per class, pooled to the image's logits."""
+        config = self.config
+        return ClassMapHead(
+            encoder.channels,
+            len(self.classes),
+            stride=config.stride,
+            pooling=config.pooling,
+            sharpness=config.sharpness,
+            fuse=config.fuse,
+            prior=config.prior,
+            dropout=config.dropout,
+        )
+
+    def labelled_rows(self, target: Tensor, field: Tensor) -> Tensor:
+        """Samples with any known class."""
+        return torch.isfinite(target).any(1)
+
+    def loss(self, output: ClassMaps, target: Tensor, field: Tensor) -> TaskLoss:
+        """Masked binary cross-entropy of the pooled logits."""
+        with torch.autocast(output.logits.device.type, enabled=False):
+            return masked_binary_loss(output.logits.float(), target)
+
+    def predictions(self, output: ClassMaps, field: Tensor) -> list[LocalizationPrediction]:
+        """Maps at the view's resolution, and the candidates in them."""
+        maps = F.interpolate(output.maps.float(), size=field.shape[-2:], mode="bilinear").cpu().numpy()
+        logits = output.logits.float().cpu().numpy()
+        fields = field[:, 0].cpu().numpy() > 0
+        return [self._prediction(*row) for row in zip(maps, logits, fields, strict=True)]
+
+    def _prediction(
+        self, maps: npt.NDArray[np.float32], logits: npt.NDArray[np.float32], field: npt.NDArray[np.bool_]
+    ) -> LocalizationPrediction:
+        settings = self.config.candidates
+        found = tuple(peaks(one, min_distance=settings.min_distance, limit=settings.limit, valid=field) for one in maps)
+        return LocalizationPrediction(maps, logits, found)
+
+    def restore(self, prediction: LocalizationPrediction, geometry: Geometry) -> LocalizationPrediction:
+        """Candidates in original pixels; the maps stay in the view's, for whoever wants to draw them."""
+        return replace(prediction, candidates=tuple(_restored(item, geometry) for item in prediction.candidates))
+
+    def truth(self, sample: Sample, shape: tuple[int, int]) -> LocalizationTruth:
+        """Labels, readings and lesions in original pixels."""
+        masks = {lesion: self._mask(sample, target, shape) for lesion, target in self._lesions.items()}
+        known = [mask for mask in masks.values() if mask is not None]
+        return LocalizationTruth(
+            labels=self.target.encode(sample),
+            readings=self._readings.encode(sample),
+            lesions={lesion: None if mask is None else lesion_targets(mask) for lesion, mask in masks.items()},
+            lesion_mask=np.any(known, axis=0) if known else None,
+        )
+
+    def _mask(self, sample: Sample, target: MaskTarget, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
+        if not all(column in sample.masks for column in target.columns):
+            return None
+        union: npt.NDArray[np.bool_] = np.any(list(sample_masks(sample, target, shape).values()), axis=0)
+        return union
+
+    def batch_truth(self, target: npt.NDArray[Any]) -> LocalizationTruth:
+        """A batch's labels."""
+        nothing = np.full(len(self.config.readings), np.nan, dtype=np.float32)
+        return LocalizationTruth(target, nothing, dict.fromkeys(self._lesions))
+
+    def record(
+        self, prediction: LocalizationPrediction, truth: LocalizationTruth, field: npt.NDArray[np.bool_], origin: Origin
+    ) -> LocalizationRecord | None:
+        """Scores, labels and matches; None where nothing is known of the sample."""
+        lesions = {name: item for name, item in truth.lesions.items() if item is not None}
+        if not (np.isfinite(truth.labels).any() or np.isfinite(truth.readings).any() or lesions):
+            return None
+        candidates = dict(zip(self.classes, prediction.candidates, strict=True))
+        matches = {(lesion, label): match(candidates[label], lesions[lesion]) if lesion in lesions else None for lesion, label in self._pairs}
+        chance = self._random(field, origin) if lesions else Candidates.none()
+        return LocalizationRecord(
+            origin=origin,
+            logits=prediction.logits,
+            labels=truth.labels,
+            readings=truth.readings,
+            scores=tuple(item.score for item in prediction.candidates),
+            matches=matches,
+            random={name: match(chance, item) for name, item in lesions.items()},
+        )
+
+    def _random(self, field: npt.NDArray[np.bool_], origin: Origin) -> Candidates:
+        generator = np.random.default_rng(derive_seed(0, "random candidates", origin.sample_id))
+        return random_candidates(field, self.config.candidates.limit, generator)
+
+    def selection(self, records: Sequence[LocalizationRecord]) -> dict[str, float]:
+        """AUC of the pooled logits."""
+        return auc_figures(self._scores(records), self._labels(records), self.classes)
+
+    def thresholds(self, records: Sequence[LocalizationRecord]) -> dict[str, float]:
+        """Youden's threshold of each class's probability."""
+        return label_thresholds(self._scores(records), self._labels(records), self.classes)
+
+    def evidence(self, records: Sequence[LocalizationRecord]) -> dict[str, tuple[list[Any], list[Any]]]:
+        """Candidate scores by class: of images known to lack the class, and of those known to have it."""
+        result: dict[str, tuple[list[Any], list[Any]]] = {}
+        for index, label in enumerate(self.classes):
+            sides = [[item.scores[index] for item in records if item.labels[index] == side] for side in (0, 1)]
+            result[label] = (sides[0], sides[1])
+        return result
+
+    def findings(self, records: Sequence[LocalizationRecord], settings: Settings) -> Findings:
+        """Image-level figures of every class and reading, lesion-level figures of every (lesion, map)."""
+        patients = [record.origin.patient for record in records]
+        parts = [label_findings(self._scores(records), self._labels(records), self.classes, patients, settings)]
+        parts += [self._reading_findings(records, patients, settings)]
+        parts += [self._lesion_findings(records, patients, settings, lesion, label) for lesion, label in self._pairs]
+        return joined(parts, labelled=len(records))
+
+    def _reading_findings(self, records: Sequence[LocalizationRecord], patients: list[str], settings: Settings) -> Findings:
+        labels = np.array([record.readings for record in records]).reshape(-1, len(self.config.readings))
+        kept = [index for index in range(labels.shape[1]) if np.isfinite(labels[:, index]).any()]
+        columns = [self.classes.index(self.config.readings[index].map) for index in kept]
+        names = [f"{self.config.readings[index].map}~{self.config.readings[index].column}" for index in kept]
+        return label_findings(self._scores(records)[:, columns], labels[:, kept], names, patients, replace(settings, thresholds=None), probabilities=False)
+
+    def _lesion_findings(self, records: Sequence[LocalizationRecord], patients: list[str], settings: Settings, lesion: str, label: str) -> Findings:
+        images = [record.matches[lesion, label] for record in records]
+        if all(image is None for image in images):
+            return Findings()
+        name = lesion if lesion == label else f"{lesion}~{label}"
+        chance = {"random points": [record.random.get(lesion) for record in records]}
+        return lesion_findings(images, patients=patients, name=name, comparisons=chance, bootstrap=settings.bootstrap, seed=settings.seed)
+
+    def _scores(self, records: Sequence[LocalizationRecord]) -> npt.NDArray[np.float64]:
+        logits = np.array([record.logits for record in records], dtype=np.float64).reshape(-1, len(self.classes))
+        return np.asarray(1 / (1 + np.exp(-logits)))
+
+    def _labels(self, records: Sequence[LocalizationRecord]) -> npt.NDArray[np.float64]:
+        return np.array([record.labels for record in records], dtype=np.float64).reshape(-1, len(self.classes))
+
+    def example_score(self, record: LocalizationRecord) -> float:
+        """Probability given to the truth, averaged over known classes."""
+        known = np.isfinite(record.labels)
+        if not known.any():
+            return float("nan")
+        probability = 1 / (1 + np.exp(-record.logits.astype(np.float64)))
+        return float(np.where(record.labels == 1, probability, 1 - probability)[known].mean())
+
+    def picture(self, image: npt.NDArray[np.uint8], prediction: LocalizationPrediction, truth: Any) -> npt.NDArray[np.uint8]:
+        """Candidates more likely than not as rings, true lesions as outlines, scores beneath."""
+        points = [(x, y) for item in prediction.candidates for x, y, score in zip(item.x, item.y, item.score, strict=True) if score > 0]
+        drawn = point_picture(image, np.array(points, dtype=float), truth.lesion_mask)
+        said = ", ".join(f"{label} p {1 / (1 + np.exp(-value)):.2f}" for label, value in zip(self.classes, prediction.logits, strict=True))
+        return caption_picture(drawn, said)
+
+
+def _reading(config: ReadingConfig) -> LabelClass:
+    return LabelClass(f"{config.map}~{config.column}", config.column, tuple(str(text) for text in config.positive) or ("1",))
+
+
+def _restored(candidates: Candidates, geometry: Geometry) -> Candidates:
+    points = geometry.to_original(np.stack([candidates.x, candidates.y], axis=1))
+    return Candidates(points[:, 0], points[:, 1], candidates.score, candidates.area / geometry.scale**2)

@@ -1,0 +1,218 @@
+"""Segmentation: classes that exclude each other (softmax) or not (sigmoid), with unknown pixels left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from monai.losses import DiceLoss
+from pydantic import Field
+from torch import Tensor
+
+from medmtl.config import Block
+from medmtl.data.targets import UNKNOWN, MaskLayer, MaskTarget
+from medmtl.data.transforms import sample_masks
+from medmtl.errors import ConfigError
+from medmtl.evaluation import Findings, PixelCounts, channel_counts, image_scores, segmentation_findings
+from medmtl.geometry import Geometry, restore_view
+from medmtl.models import Encoder, Head, SegmentationHead
+from medmtl.optim import TaskLoss
+from medmtl.tasks.base import Origin, Settings, Task, TaskConfig, tasks
+from medmtl.tasks.pictures import mask_picture
+
+if TYPE_CHECKING:
+    from medmtl.data.samples import Sample
+
+Prediction = npt.NDArray[np.float32]
+
+
+class LayerConfig(Block):
+    """Where one class is read from."""
+
+    column: str | None = Field(None, description="Mask column without `mask:`; default: the task's `column`, or TASK.CLASS.")
+    values: list[int] = Field(default_factory=list, description="Pixel values of the class; empty = any value above zero.")
+
+
+class SegmentationConfig(TaskConfig):
+    """Keys of a segmentation task."""
+
+    classes: dict[str, LayerConfig] = Field(description="Foreground classes: name → column and pixel values.")
+    column: str | None = Field(None, description="Mask column that all classes are read from.")
+    exclusive: bool = Field(False, description="Classes exclude each other (softmax with a background) or not (sigmoid each).")
+    ignore: list[int] = Field(default_factory=list, description="Pixel values that say nothing, such as crossing or uncertain.")
+    known: list[int] = Field(default_factory=list, description="All values a mask may hold; empty = those of the classes, `ignore` and 0 where classes state values.")
+    loss: Literal["dice_ce", "dice", "ce"] = Field("dice_ce", description="Dice, cross-entropy, or half of each.")
+    decoder_channels: list[int] = Field([128, 64, 32, 16, 16], min_length=1, description="Channels of the decoder's levels, from deep to shallow.")
+
+
+@dataclass(frozen=True)
+class SegmentationRecord:
+    """Counts of one image, per class."""
+
+    origin: Origin
+    counts: PixelCounts
+
+
+@tasks.register("segmentation")
+class Segmentation(Task[SegmentationConfig, Prediction, SegmentationRecord]):
+    """A mask per class; a pixel, a class or a sample without a label changes nothing."""
+
+    kind = "segmentation"
+    config_type = SegmentationConfig
+    example_score_name = "mean Dice"
+
+    def __init__(self, name: str, config: SegmentationConfig) -> None:
+        super().__init__(name, config)
+        if not config.classes:
+            raise ConfigError("a segmentation needs at least one class", where=f"tasks.{name}.classes")
+        self._target = MaskTarget(name, tuple(self._layers()), self._known(), tuple(config.ignore))
+        self._dice = DiceLoss(reduction="none", smooth_nr=1e-5, smooth_dr=1e-5)
+
+    def _layers(self) -> list[MaskLayer]:
+        default = self.config.column
+        return [
+            MaskLayer(name, layer.column or default or f"{self.name}.{name}", tuple(layer.values))
+            for name, layer in self.config.classes.items()
+        ]
+
+    def _known(self) -> tuple[int, ...]:
+        if self.config.known:
+            return tuple(self.config.known)
+        values = [value for layer in self.config.classes.values() for value in layer.values]
+        every_class_states_values = all(layer.values for layer in self.config.classes.values())
+        return tuple(sorted({0, *values, *self.config.ignore})) if every_class_states_values else ()
+
+    @property
+    def target(self) -> MaskTarget:
+        """Mask layers."""
+        return self._target
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The foreground classes."""
+        return tuple(self.config.classes)
+
+    def build_head(self, encoder: Encoder) -> Head:
+        """A U-Net decoder on the encoder's features."""
+        outputs = len(self.classes) + int(self.config.exclusive)
+        return SegmentationHead(encoder.channels, outputs, tuple(self.config.decoder_channels))
+
+    def labelled_rows(self, target: Tensor, field: Tensor) -> Tensor:
+        """Samples with a labelled pixel inside the field of view."""
+        return ((target != UNKNOWN) & (field > 0)).flatten(1).any(1)
+
+    def loss(self, output: Tensor, target: Tensor, field: Tensor) -> TaskLoss:
+        """Dice and cross-entropy over known pixels of the field, a mean over classes, then a sum over samples."""
+        with torch.autocast(output.device.type, enabled=False):
+            logits = output.float()
+            known = (target != UNKNOWN) & (field > 0)
+            truth = torch.where(known, target, 0).float()
+            values = torch.zeros(len(logits), device=logits.device)
+            if self.config.loss != "ce":
+                values = values + self._dice_loss(logits, truth, known)
+            if self.config.loss != "dice":
+                values = values + self._cross_entropy(logits, truth, known)
+            if self.config.loss == "dice_ce":
+                values = values / 2
+        rows = known.flatten(1).any(1)
+        return TaskLoss(torch.where(rows, values, 0).sum(), int(rows.sum()))
+
+    def _dice_loss(self, logits: Tensor, truth: Tensor, known: Tensor) -> Tensor:
+        per_class = self._dice(self._probabilities(logits) * known, truth).flatten(1)
+        present = known.flatten(2).any(2)
+        return torch.where(present, per_class, 0).sum(1) / present.sum(1).clamp(min=1)
+
+    def _cross_entropy(self, logits: Tensor, truth: Tensor, known: Tensor) -> Tensor:
+        if self.config.exclusive:
+            certain = known.all(1)
+            pixels = F.cross_entropy(logits, _class_index(truth), reduction="none")
+            return _masked_mean(pixels[:, None], certain[:, None])
+        return _masked_mean(F.binary_cross_entropy_with_logits(logits, truth, reduction="none"), known)
+
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        return logits.softmax(1)[:, 1:] if self.config.exclusive else logits.sigmoid()
+
+    def predictions(self, output: Tensor, field: Tensor) -> list[Prediction]:
+        """Foreground probabilities (C, h, w), zero outside the field."""
+        probabilities = self._probabilities(output.float()) * (field > 0)
+        return list(probabilities.cpu().numpy())
+
+    def restore(self, prediction: Prediction, geometry: Geometry) -> Prediction:
+        """Probabilities at the original pixels, by linear interpolation."""
+        return np.stack([restore_view(layer, geometry) for layer in prediction]).astype(np.float32)
+
+    def decide(self, prediction: Prediction) -> npt.NDArray[np.bool_]:
+        """Masks (C, H, W) from probabilities: above one half, or the most likely of exclusive classes."""
+        if not self.config.exclusive:
+            return prediction >= 0.5
+        background = 1 - prediction.sum(0)
+        best = prediction.argmax(0)
+        return np.stack([(best == index) & (layer > background) for index, layer in enumerate(prediction)])
+
+    def truth(self, sample: Sample, shape: tuple[int, int]) -> npt.NDArray[np.uint8] | None:
+        """Mask layers in original pixels, None where none is labelled."""
+        if not self.target.labelled(sample):
+            return None
+        return self.target.encode(sample_masks(sample, self.target, shape), shape)
+
+    def batch_truth(self, target: npt.NDArray[Any]) -> npt.NDArray[np.uint8] | None:
+        """A batch's layers."""
+        return None if (target == UNKNOWN).all() else target
+
+    def record(
+        self, prediction: Prediction, truth: npt.NDArray[np.uint8] | None, field: npt.NDArray[np.bool_], origin: Origin
+    ) -> SegmentationRecord | None:
+        """True positives, false positives and false negatives inside the field, per class."""
+        if truth is None:
+            return None
+        counts = channel_counts(truth, self.decide(prediction), field)
+        return SegmentationRecord(origin, counts) if (counts.known > 0).any() else None
+
+    def selection(self, records: Sequence[SegmentationRecord]) -> dict[str, float]:
+        """Mean Dice over classes, and each class's."""
+        table = np.array([image_scores(record.counts)["dice"] for record in records]).reshape(-1, len(self.classes))
+        per_class = [float(np.nanmean(column)) if np.isfinite(column).any() else float("nan") for column in table.T]
+        finite = [value for value in per_class if np.isfinite(value)]
+        mean = float(np.mean(finite)) if finite else float("nan")
+        return {"dice": mean, **{f"dice.{name}": value for name, value in zip(self.classes, per_class, strict=True)}}
+
+    def thresholds(self, records: Sequence[SegmentationRecord]) -> dict[str, float]:
+        """None: a pixel belongs to its most likely class."""
+        return {}
+
+    def findings(self, records: Sequence[SegmentationRecord], settings: Settings) -> Findings:
+        """Dice, IoU, sensitivity and precision per class, per image, intervals over patients."""
+        return segmentation_findings(
+            [record.counts for record in records],
+            self.classes,
+            groups=[record.origin.patient for record in records],
+            name=self.name,
+            skip=(),
+            draws=settings.bootstrap,
+            seed=settings.seed,
+        )
+
+    def example_score(self, record: SegmentationRecord) -> float:
+        """Mean Dice over the labelled classes."""
+        values = image_scores(record.counts)["dice"]
+        return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+    def picture(self, image: npt.NDArray[np.uint8], prediction: Prediction, truth: Any) -> npt.NDArray[np.uint8]:
+        """Image, truth and prediction side by side."""
+        return mask_picture(image, self.decide(prediction), truth)
+
+
+def _class_index(truth: Tensor) -> Tensor:
+    background = (truth.sum(1, keepdim=True) == 0).float()
+    return torch.cat([background, truth], dim=1).argmax(1)
+
+
+def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Per sample, the mean over the pixels and classes of the mask; 0 where it is empty."""
+    kept = torch.where(mask, values, 0).flatten(1).sum(1)
+    return kept / mask.flatten(1).sum(1).clamp(min=1)

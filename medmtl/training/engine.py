@@ -1,0 +1,257 @@
+"""Training: a pure step, and ignite at the rim for events, validation, checkpoints and a clean way out."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+
+from medmtl.config import RunConfig
+from medmtl.data.loading import Batch
+from medmtl.optim import Method, Services, StepReport
+from medmtl.progress import Progress
+from medmtl.randomness import restore_torch_state, torch_state
+from medmtl.run import RunFolder
+from medmtl.training.checkpoint import load_checkpoint, save_checkpoint
+from medmtl.training.problem import NetworkProblem, to_device
+from medmtl.training.schedule import learning_rate_factor, set_learning_rates
+from medmtl.training.tracking import Tracker, step_values
+from medmtl.training.windows import WindowSource
+
+Validate = Callable[[], dict[str, float]]
+"""Gives validation figures as ``task/name``; each task's first is the one that selects."""
+
+
+class InterruptedTraining(Exception):  # noqa: N818  not an error: the run was asked to stop and has saved itself
+    """Training was asked to stop; everything is saved.
+
+    Args:
+        step: Updates done.
+        number: The signal.
+    """
+
+    def __init__(self, step: int, number: int) -> None:
+        super().__init__(f"stopped after step {step}; everything is saved: go on with --resume")
+        self.step = step
+        self.number = number
+
+
+@dataclass
+class Standing:
+    """How far training is and how well it went: everything that decides about the rest, besides weights and optimizers."""
+
+    step: int = 0
+    best_score: float = float("-inf")
+    best_epoch: int = 0
+    without_gain: int = 0
+    finished: bool = False
+    seconds: float = 0.0
+    losses: dict[str, list[float]] = field(default_factory=dict)
+
+    def state_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return dict(vars(self))
+
+
+def train_step(method: Method, services: Services, window: Sequence[Sequence[Batch]], *, step: int, total: int, warmup: float) -> StepReport:
+    """One update: sets the learning rate of this step and lets the method do the rest."""
+    set_learning_rates(method.param_groups, learning_rate_factor(step, total, warmup))
+    return method.update(window, services)
+
+
+class Trainer:
+    """Runs the updates of one run, from wherever its last checkpoint stands.
+
+    Args:
+        run: The run folder.
+        problem: Network and tasks.
+        method: The balancing method, built.
+        source: The windows of batches.
+        validate: Validation figures; None = no validation set.
+        metric_names: Names of the validation figures, for the log's columns.
+        device: Where the network is.
+        progress: Where to say how far it is.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        problem: NetworkProblem,
+        method: Method,
+        source: WindowSource,
+        validate: Validate | None,
+        metric_names: Sequence[str],
+        device: torch.device,
+        progress: Progress,
+    ) -> None:
+        self.run = run
+        self.config: RunConfig = run.config
+        self.problem = problem
+        self.method = method
+        self.source = source
+        self.validate = validate
+        self.metric_names = tuple(metric_names)
+        self.device = device
+        self.progress = progress
+        self.services = Services(problem, clip_norm=self.config.training.clip_norm)
+        self.standing = Standing()
+        self.epoch_steps = source.steps_per_epoch
+        self.total = self.epoch_steps * self.config.training.epochs
+        self._signal: int | None = None
+        self._began = time.perf_counter()
+
+    def fit(self) -> Standing:
+        """Trains to the end, or to an early stop.
+
+        Raises:
+            InterruptedTraining: SIGINT or SIGTERM came; the run is saved.
+            TrainingError: A loss is not finite; the last good state is saved.
+        """
+        if self.standing.finished:
+            return self.standing
+        engine = Engine(self._process)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._after_step)
+        self._resume_at(engine)
+        with self._tracker() as self.tracker, self._watch_signals(), self._bar():
+            start = self.standing.step
+            engine.run(self.source.windows(start, self.total), max_epochs=self.config.training.epochs, epoch_length=self.epoch_steps)
+        if self._signal is not None and not self.standing.finished:
+            raise InterruptedTraining(self.standing.step, self._signal)
+        return self.standing
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the rest of the training depends on."""
+        self.standing.seconds += time.perf_counter() - self._began
+        self._began = time.perf_counter()
+        return {
+            "standing": self.standing.state_dict(),
+            "network": self.problem.network.state_dict(),
+            "method": self.method.state_dict(),
+            "services": self.services.state_dict(),
+            "random": torch_state(),
+        }
+
+    def resume(self) -> None:
+        """Takes up the last checkpoint, bit for bit.
+
+        Raises:
+            CheckpointError: It is damaged or belongs to another run.
+        """
+        state = load_checkpoint(self.run.last)
+        self.problem.network.load_state_dict(state["network"])
+        self.method.load_state_dict(state["method"])
+        self.services.load_state_dict(state["services"])
+        self.standing = Standing(**state["standing"])
+        restore_torch_state(state["random"])
+
+    def save(self) -> None:
+        """Writes the last checkpoint."""
+        save_checkpoint(self.run.last, self.state_dict())
+
+    def _resume_at(self, engine: Engine) -> None:
+        done = self.standing.step
+        if done:
+            engine.load_state_dict({"iteration": done, "max_epochs": self.config.training.epochs, "epoch_length": self.epoch_steps})
+
+    def _process(self, _: Engine, window: list[list[Batch]]) -> StepReport:
+        self.problem.network.train()
+        here = [to_device(batch, self.device, channels_last=self.config.training.channels_last) for batch in window]
+        return train_step(self.method, self.services, here, step=self.standing.step, total=self.total, warmup=self.config.training.warmup)
+
+    def _after_step(self, engine: Engine) -> None:
+        report: StepReport = engine.state.output
+        self.standing.step += 1
+        step, epoch = self.standing.step, -(-self.standing.step // self.epoch_steps)
+        rate = self.method.param_groups[0]["lr"]
+        self.tracker.write(step, epoch, "train", step_values(report), seconds=f"{report.seconds:.4f}", lr=f"{rate:.6g}", skipped=int(report.skipped))
+        for task, value in report.losses.items():
+            self.standing.losses.setdefault(task, []).append(value)
+        self.bar.advance(note="  ".join(f"{task} {value:.3f}" for task, value in report.losses.items()))
+        if step % self.epoch_steps == 0:
+            self._end_epoch(engine, epoch)
+        elif step % self.config.training.checkpoint_every == 0 or self._signal is not None:
+            self.save()
+        if self._signal is not None:
+            engine.terminate()
+
+    def _end_epoch(self, engine: Engine, epoch: int) -> None:
+        means = {task: float(np.mean(values)) for task, values in self.standing.losses.items() if values}
+        self.standing.losses = {}
+        self.method.end_epoch(means)
+        figures: dict[str, float] = {}
+        if self.validate is not None and (epoch % self.config.training.validate_every == 0 or epoch == self.config.training.epochs):
+            figures = self.validate()
+            self.tracker.write(self.standing.step, epoch, "val", {f"metric/{k}": v for k, v in figures.items()})
+            self._select(figures, epoch)
+        self._say(epoch, means, figures)
+        patience = self.config.training.patience
+        if epoch == self.config.training.epochs or (patience is not None and self.standing.without_gain >= patience):
+            self.standing.finished = True
+            engine.terminate()
+        self.save()
+
+    def _select(self, figures: dict[str, float], epoch: int) -> None:
+        score = selection_score(figures)
+        if not np.isfinite(score) or score > self.standing.best_score:
+            self.standing.best_score = score if np.isfinite(score) else self.standing.best_score
+            self.standing.best_epoch = epoch
+            self.standing.without_gain = 0
+            save_checkpoint(self.run.best, {"network": self.problem.network.state_dict(), "epoch": epoch})
+        else:
+            self.standing.without_gain += 1
+
+    def _say(self, epoch: int, means: dict[str, float], figures: dict[str, float]) -> None:
+        losses = "  ".join(f"{task} {value:.4f}" for task, value in means.items())
+        shown = "  ".join(f"{name} {value:.3f}" for name, value in figures.items() if "." not in name)
+        self.progress.say(f"epoch {epoch}/{self.config.training.epochs}  loss: {losses}" + (f"  validation: {shown}" if shown else ""))
+
+    @contextmanager
+    def _tracker(self) -> Iterator[Tracker]:
+        tracker = Tracker(self.run.log, self.run.tensorboard, log_columns(self.problem.tasks, self.metric_names), step=self.standing.step)
+        try:
+            yield tracker
+        finally:
+            tracker.close()
+
+    @contextmanager
+    def _bar(self) -> Iterator[None]:
+        with self.progress.bar("training", self.total - self.standing.step) as self.bar:
+            yield
+
+    @contextmanager
+    def _watch_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._note_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note_signal(self, number: int, _: Any) -> None:
+        self._signal = number
+
+
+def selection_score(figures: dict[str, float]) -> float:
+    """The mean over tasks of each task's first figure; those that are undefined are left out."""
+    first: dict[str, float] = {}
+    for name, value in figures.items():
+        first.setdefault(name.split("/", 1)[0], value)
+    values = [value for value in first.values() if np.isfinite(value)]
+    return float(np.mean(values)) if values else float("nan")
+
+
+def log_columns(tasks: Sequence[str], metrics: Sequence[str]) -> tuple[str, ...]:
+    """Columns of a run's log."""
+    per_task = [f"{kind}/{task}" for kind in ("loss", "count", "weight") for task in tasks]
+    return (*per_task, "gradient_norm", *(f"metric/{name}" for name in metrics))

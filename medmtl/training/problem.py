@@ -1,0 +1,127 @@
+"""A medmtl network and its tasks as a problem that any balancing method can solve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from medmtl.data.loading import Batch
+from medmtl.models import CooperativeNetwork, SharedEncoderNetwork, frozen_buffers
+from medmtl.optim import Buffers, TaskLoss
+from medmtl.tasks import AnyTask
+
+Network = SharedEncoderNetwork | CooperativeNetwork
+MicroBatch = Sequence[Batch]
+"""One batch of each view that an update needs: together they act as one batch."""
+
+
+class NetworkProblem:
+    """Losses of a network's tasks on batches of their views.
+
+    Args:
+        network: The network.
+        tasks: Its tasks.
+        precision: ``fp32`` or ``bf16`` (autocast of the forward pass; losses stay in fp32).
+        compiled: Compile the forward pass.
+    """
+
+    def __init__(self, network: Network, tasks: Sequence[AnyTask], *, precision: str = "fp32", compiled: bool = False) -> None:
+        self.network = network
+        self._tasks = {task.name: task for task in tasks}
+        self.precision = precision
+        self._forward: Any = torch.compile(network) if compiled else network
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks."""
+        return tuple(self._tasks)
+
+    def named_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
+        """All parameters of the network."""
+        return self.network.named_parameters()
+
+    def counts(self, batch: MicroBatch, tasks: tuple[str, ...]) -> dict[str, int]:
+        """Labelled samples of each task, from the labels alone."""
+        totals = dict.fromkeys(tasks, 0)
+        for view, name in self._pairs(batch, tasks):
+            totals[name] += int(self._tasks[name].labelled_rows(view.targets[name], view.field).sum())
+        return totals
+
+    def losses(self, batch: MicroBatch, tasks: tuple[str, ...], buffers: Buffers) -> dict[str, TaskLoss]:
+        """One forward pass of each view, and the masked losses of its tasks."""
+        losses: dict[str, TaskLoss] = {}
+        for view in batch:
+            names = tuple(name for name in tasks if name in view.targets)
+            if not names:
+                continue
+            with self._forward_context(view, buffers):
+                outputs = self._forward(view.image, names, valid=view.field)
+            losses |= {name: self._loss(name, outputs[name], view) for name in names}
+        return losses
+
+    def _loss(self, name: str, output: Any, view: Batch) -> TaskLoss:
+        loss: TaskLoss = self._tasks[name].loss(output, view.targets[name], view.field)
+        return loss
+
+    @contextmanager
+    def _forward_context(self, view: Batch, buffers: Buffers) -> Iterator[None]:
+        held = frozen_buffers(self.network) if buffers == "frozen" else nullcontext()
+        with held, autocast(view.image.device, self.precision):
+            yield
+
+    def _pairs(self, batch: MicroBatch, tasks: tuple[str, ...]) -> Iterator[tuple[Batch, str]]:
+        return ((view, name) for view in batch for name in tasks if name in view.targets)
+
+
+class SplitNetworkProblem(NetworkProblem):
+    """The same for a network with one sub-model a task."""
+
+    network: CooperativeNetwork
+
+    def parameters_of(self, task: str) -> Iterable[tuple[str, nn.Parameter]]:
+        """The named parameters of one task's sub-model."""
+        own = {id(parameter) for parameter in self.network.parameters_of(task)}
+        return [(name, parameter) for name, parameter in self.network.named_parameters() if id(parameter) in own]
+
+    def encode(self, batch: MicroBatch, task: str, buffers: Buffers = "update") -> Any:
+        """Features of one task's encoder, for each view of the batch."""
+        features = []
+        for view in batch:
+            with self._forward_context(view, buffers):
+                features.append(self.network.encode(view.image, task))
+        return features
+
+    def predict(self, batch: MicroBatch, task: str, own: Any, others: Mapping[str, Any], buffers: Buffers = "update") -> TaskLoss:
+        """Loss of one task from its own features and the others'."""
+        total: TaskLoss | None = None
+        for index, view in enumerate(batch):
+            if task not in view.targets:
+                continue
+            with self._forward_context(view, buffers):
+                size = (view.image.shape[-2], view.image.shape[-1])
+                seen = {name: features[index] for name, features in others.items()}
+                output = self.network.predict(task, own[index], seen, size, valid=view.field)
+            loss = self._loss(task, output, view)
+            total = loss if total is None else TaskLoss(total.sum + loss.sum, total.count + loss.count)
+        return total if total is not None else TaskLoss(torch.zeros(()), 0)
+
+
+def build_problem(network: Network, tasks: Sequence[AnyTask], *, precision: str, compiled: bool) -> NetworkProblem:
+    """The problem that fits the network's architecture."""
+    kind = SplitNetworkProblem if isinstance(network, CooperativeNetwork) else NetworkProblem
+    return kind(network, tasks, precision=precision, compiled=compiled)
+
+
+def autocast(device: torch.device, precision: str) -> Any:
+    """Autocast of a forward pass, or nothing for fp32."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def to_device(batch: MicroBatch, device: torch.device, *, channels_last: bool) -> list[Batch]:
+    """A micro-batch on a device."""
+    return [view.to(device, channels_last=channels_last) for view in batch]
+

@@ -1,0 +1,72 @@
+"""What validation decides for later: operating points, and the fixed scales of heat maps; kept in the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from medmtl.errors import RunError
+from medmtl.explanation.scale import ClassScale, calibrate_scale
+from medmtl.files import write_text
+from medmtl.run import RunFolder
+from medmtl.tasks import AnyTask
+
+
+@dataclass(frozen=True)
+class Operating:
+    """Choices made on validation.
+
+    Attributes:
+        thresholds: By task and class.
+        scales: By task and class, for tasks that give maps.
+        missing: By task and class, why there is no scale.
+    """
+
+    thresholds: dict[str, dict[str, float]]
+    scales: dict[str, dict[str, ClassScale]]
+    missing: dict[str, dict[str, str]]
+
+
+def choose_operating(tasks: Sequence[AnyTask], records: dict[str, list[Any]]) -> Operating:
+    """Chooses thresholds and scales on validation records."""
+    scales: dict[str, dict[str, ClassScale]] = {}
+    missing: dict[str, dict[str, str]] = {}
+    for task in tasks:
+        for label, (negatives, positives) in task.evidence(records[task.name]).items():
+            if not negatives or not positives:
+                lacking = "without" if not negatives else "with"
+                missing.setdefault(task.name, {})[label] = f"no validation image is known to be {lacking} the class"
+            else:
+                scales.setdefault(task.name, {})[label] = calibrate_scale(label, negatives, positives)
+    thresholds = {task.name: task.thresholds(records[task.name]) for task in tasks}
+    return Operating(thresholds, scales, missing)
+
+
+def save_operating(run: RunFolder, operating: Operating) -> None:
+    """Writes ``operating.json``."""
+    data = {
+        "thresholds": operating.thresholds,
+        "scales": {task: {label: asdict(scale) for label, scale in scales.items()} for task, scales in operating.scales.items()},
+        "missing": operating.missing,
+        "unit": "thresholds: probability; scales: logit",
+    }
+    write_text(run.operating, json.dumps(data, indent=2) + "\n")
+
+
+def load_operating(run: RunFolder) -> Operating:
+    """Reads ``operating.json``.
+
+    Raises:
+        RunError: The run has none, or it is damaged.
+    """
+    if not run.operating.is_file():
+        remedy = "train it with a validation set: the color scale and the thresholds come from there"
+        raise RunError("the run has no thresholds and no color scale", where=run.path, remedy=remedy)
+    try:
+        data = json.loads(run.operating.read_text(encoding="utf-8"))
+        scales = {task: {label: ClassScale(**scale) for label, scale in items.items()} for task, items in data["scales"].items()}
+        return Operating(data["thresholds"], scales, data["missing"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError("the run's thresholds and color scale cannot be read", where=run.operating, found=error) from None
