@@ -26,12 +26,12 @@ from medmtl.reporting.summary import RunSummary
 EVIL = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def evil() -> str:
     return EVIL
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def picture() -> bytes:
     stream = io.BytesIO()
     Image.new("RGB", (8, 6), (200, 90, 30)).save(stream, "PNG")
@@ -76,7 +76,7 @@ def _curves() -> tuple[Curve, ...]:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def result() -> EvaluationResult:
     metrics = (
         Metric("auc", "ROC AUC", Interval(0.91234567, 0.8804, 0.9406, "DeLong"), 103, "images"),
@@ -106,7 +106,7 @@ def result() -> EvaluationResult:
     return EvaluationResult("r1", "hash123", "m.csv", "mhash456", "test", "2025-11-22", 110, (task,), "row 7")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def log() -> pd.DataFrame:
     rows = []
     for step in range(1, 9):
@@ -130,7 +130,7 @@ def log() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run(log: pd.DataFrame) -> RunSummary:
     return RunSummary(
         title=f"Title {EVIL}",

@@ -51,9 +51,9 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-@pytest.fixture
-def written(tmp_path, result, run, picture):
-    path = write_report(tmp_path / "out", [result], run, {("idrid", "dr", "img1"): picture})
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, result, run, picture):
+    path = write_report(tmp_path_factory.mktemp("report") / "out", [result], run, {("idrid", "dr", "img1"): picture})
     return path.parent, Page(path.read_text(encoding="utf-8"))
 
 
