@@ -6,13 +6,19 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
-from medmtl.errors import ImageError
+from medmtl.data.reading import read_image_info, read_pixels
 
 VALUES = frozenset({0, 1, 2, 3})
 VESSEL_VALUES = frozenset({0, 1})
-_GREY = frozenset({"1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "F"})
+
+
+def _colored(path: Path) -> bool:
+    if read_image_info(path).channels == 1:
+        return False
+    values = read_pixels(path).values
+    # Some tools save grey values in three equal channels; those are classes, not colors.
+    return values.ndim == 3 and bool((values[..., :3] != values[..., :1]).any())
 
 
 def av_reference(path: Path) -> str:
@@ -24,11 +30,7 @@ def av_reference(path: Path) -> str:
     Raises:
         ImageError: The file is not an image.
     """
-    try:
-        with Image.open(path) as opened:
-            return str(path) if opened.mode in _GREY else f"{path}#rgb"
-    except (OSError, UnidentifiedImageError) as error:
-        raise ImageError("the artery and vein labels cannot be read", where=path, found=error) from error
+    return f"{path}#rgb" if _colored(path) else str(path)
 
 
 def av_from_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

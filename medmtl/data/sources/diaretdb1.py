@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from medmtl.data.markings import AGREEMENT, EXPERTS, Marking, consensus_mask, expert_files, parse_markings
+from medmtl.data.reading import read_image_info, read_pixels
 from medmtl.data.sources.base import Check, Option, Source, sources
 from medmtl.data.sources.layout import (
     by_stem,
@@ -104,8 +104,8 @@ def _agreed(experts: Sequence[Sequence[Marking]], kind: str, shape: tuple[int, i
 def _v2_truth(image: Path, groundtruth: Path) -> _Truth:
     pattern = _v2_pattern(groundtruth, image.stem)
     experts = [parse_markings(path) for path in expert_files(pattern)]
-    with Image.open(image) as opened:
-        shape = (opened.height, opened.width)
+    info = read_image_info(image)
+    shape = (info.height, info.width)
     masks = {name: f"{pattern}#{kind}" for name, kind in MARKINGS.items()}
     present = {name: _agreed(experts, kind, shape) for name, kind in MARKINGS.items()}
     marked = any(marking.kind in MARKINGS.values() for markings in experts for marking in markings)
@@ -144,8 +144,7 @@ def _v1_truth(image: Path, groundtruth: Path) -> _Truth:
 
 
 def _highest(path: Path) -> int:
-    with Image.open(path) as opened:
-        return int(np.asarray(opened).max())
+    return int(np.max(read_pixels(path, labels=True).values))
 
 
 def _v1(home: Path) -> list[dict[str, object]]:

@@ -67,7 +67,7 @@ def build(
     given = dict(zip(_PLAIN, (patient_column, split_column, laterality_column, site_column), strict=True))
     plain = {key: find_column(frame, (column,), path) for key, column in given.items() if column}
     headers = _label_columns(label_columns, frame, {image_name, *plain.values()}, path)
-    images = find_all(index, frame[image_name], path, missing)
+    images = find_all(index, zip(frame.index, frame[image_name], strict=True), path, missing)
     ids = unique_ids([image for image in images if image is not None], root)
     patients = patients_by_content(ids)
     rows = []

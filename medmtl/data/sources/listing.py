@@ -49,17 +49,14 @@ class ImageIndex:
         return None
 
 
-def find_all(
-    index: ImageIndex, names: Iterable[str], table: Path, missing: str, first_line: int = 2
-) -> list[Path | None]:
+def find_all(index: ImageIndex, names: Iterable[tuple[int, str]], table: Path, missing: str) -> list[Path | None]:
     """Finds the images that a table lists.
 
     Args:
         index: The images.
-        names: The cells of the table.
+        names: Line and cell of the table.
         table: Its file, for errors.
         missing: ``error`` or ``leave_out``.
-        first_line: The line of the first name.
 
     Returns:
         For each name its image; ``None`` where it is missing and may be left out.
@@ -67,25 +64,31 @@ def find_all(
     Raises:
         ManifestError: An image is missing, is listed twice, or fits several files; or none was found at all.
     """
-    seen: dict[Path, int] = {}
+    lines: dict[Path, int] = {}
     found: list[Path | None] = []
     lost: list[str] = []
-    for line, name in enumerate(names, start=first_line):
-        path = index.find(name, f"{table}, line {line}") if name else None
+    for line, name in names:
+        where = f"{table}, line {line}"
+        path = index.find(name, where) if name else None
         if path is None:
-            lost.append(f"'{name}' on line {line}" if name else f"an empty name on line {line}")
-        elif path in seen:
-            raise ManifestError(f"'{name}' is listed twice", where=f"{table}, line {line}", found=f"line {seen[path]}")
+            lost.append(f"'{name}' on line {line}")
+        elif path in lines:
+            remedy = "keep one of the two rows"
+            raise ManifestError(f"'{name}' is listed twice", where=where, found=f"line {lines[path]}", remedy=remedy)
         else:
-            seen[path] = line
+            lines[path] = line
         found.append(path)
-    if lost and (missing == "error" or not seen):
-        what = f"{len(lost)} of {len(found)} listed images are not below {index.root}"
-        remedy = f"{len(index.images)} images are there; check the folder" + (
-            ", or give the option missing=leave_out" if seen else " and the column of image names"
-        )
-        raise ManifestError(what, where=table, found=f"no file for {lost[0]}", remedy=remedy)
+    if lost and (missing == "error" or not lines):
+        raise _missing(index, len(lost), len(found), table, lost[0])
     return found
+
+
+def _missing(index: ImageIndex, lost: int, total: int, table: Path, first: str) -> ManifestError:
+    some = lost < total
+    remedy = "give the option missing=leave_out" if some else "check the column of image names"
+    remedy = f"{len(index.images)} images are there; check the folder, or {remedy}"
+    what = f"{lost} of {total} listed images are not below {index.root}"
+    return ManifestError(what, where=table, found=f"no file for {first}", remedy=remedy)
 
 
 def unique_ids(images: list[Path], root: Path) -> dict[Path, str]:

@@ -39,10 +39,9 @@ def _read_pairs(path: Path, index: ImageIndex) -> list[tuple[Path | None, Path |
     """Reads the left and right image of each patient from a table with the columns left and right."""
     frame = read_table(path)
     columns = [find_column(frame, (side,), path) for side in ("left", "right")]
-    cells = frame[columns].itertuples(index=False)
     return [
         (index.find(left, f"{path}, line {line}"), index.find(right, f"{path}, line {line}"))
-        for line, (left, right) in enumerate(cells, start=2)
+        for line, left, right in frame[columns].itertuples()
     ]
 
 
@@ -67,7 +66,7 @@ def build(root: Path, *, split: str, ungradable: str, missing: str, pairs: str) 
     frame = read_table(path)
     frame = frame.rename(columns={find_column(frame, names, path): key for key, names in _COLUMNS.items()})
     index = ImageIndex(path.parent)
-    images = find_all(index, frame["image"], path, missing)
+    images = find_all(index, zip(frame.index, frame["image"], strict=True), path, missing)
     chosen = {
         image: cells
         for image, cells in zip(images, frame.to_dict("records"), strict=True)

@@ -19,7 +19,7 @@ def read_table(path: Path) -> pd.DataFrame:
         path: A CSV file, UTF-8 (with or without BOM) or Latin-1.
 
     Returns:
-        The table; cells are stripped text, an empty one is ``""``.
+        The table; cells are stripped text, an empty one is ``""``; the index is the line in the file.
 
     Raises:
         ManifestError: There is no such file, or it is no table.
@@ -48,12 +48,14 @@ def _decoded(path: Path) -> str:
 
 
 def _parsed(text: str, separator: str) -> pd.DataFrame:
-    frame = pd.read_csv(StringIO(text), sep=separator, dtype=str, keep_default_na=False, skip_blank_lines=True)
+    frame = pd.read_csv(StringIO(text), sep=separator, dtype=str, keep_default_na=False, skip_blank_lines=False)
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas would take the first column for names of rows
+        raise ValueError("rows with more cells than the header")  # noqa: TRY004
     frame = frame.fillna("").apply(lambda cells: cells.str.strip())
     frame.columns = [str(name).strip() for name in frame.columns]
-    nameless = [not name or name.startswith("Unnamed:") for name in frame.columns]
-    frame = frame.loc[:, [not flag for flag in nameless]]
-    filled: pd.DataFrame = frame[(frame != "").any(axis=1)].reset_index(drop=True)
+    frame.index = frame.index + 2
+    named = [bool(name) and not name.startswith("Unnamed:") for name in frame.columns]
+    filled: pd.DataFrame = frame.loc[(frame != "").any(axis=1), named]
     return filled
 
 
