@@ -20,8 +20,11 @@ def pick_examples(task: str, scores: Mapping[str, float], score_name: str) -> tu
         Up to three examples of different samples; equal scores are ordered by sample id.
     """
     ranked = sorted((-score, name) for name, score in scores.items() if not math.isnan(score))
-    places: dict[int, Role] = {}
-    for place, role in ((0, "best"), (len(ranked) // 2, "median"), (len(ranked) - 1, "worst")):
-        if ranked and (place not in places):
-            places[place] = role  # type: ignore[assignment]
-    return tuple(Example(task, ranked[place][1], role, -ranked[place][0], score_name) for place, role in places.items())
+    if not ranked:
+        return ()
+    middle, last = len(ranked) // 2, len(ranked) - 1
+    wanted: tuple[tuple[int, Role], ...] = ((0, "best"), (middle, "median"), (last, "worst"))
+    shown = [
+        (place, role) for place, role in wanted if role == "best" or (place > 0 and (place, role) != (last, "median"))
+    ]
+    return tuple(Example(task, ranked[place][1], role, -ranked[place][0], score_name) for place, role in shown)

@@ -1,0 +1,91 @@
+"""What a report gets of a lesion class."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from medmtl.errors import EvaluationError
+from medmtl.evaluation.candidates import peaks, random_candidates
+from medmtl.evaluation.froc import pooled_froc
+from medmtl.evaluation.lesions import lesion_targets, match
+from medmtl.evaluation.localization import froc_curve, lesion_findings
+
+
+def scene(seed, signal=1.5):
+    """A noisy map with bumps on the lesions, and random points, matched to the same lesions."""
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((40, 40), np.uint8)
+    for row, column in rng.integers(3, 36, (int(rng.integers(0, 4)), 2)):
+        mask[row - 2 : row + 3, column - 2 : column + 3] = 1
+    targets = lesion_targets(mask)
+    model = peaks(rng.random((40, 40)) + signal * mask, min_distance=6, limit=20)
+    return match(model, targets), match(random_candidates(np.ones((40, 40)), 20, rng), targets)
+
+
+SCENES = [scene(seed) for seed in range(24)]
+MODEL, RANDOM = [pair[0] for pair in SCENES], [pair[1] for pair in SCENES]
+PATIENTS = [f"p{i // 2}" for i in range(24)]
+
+
+def metric(findings, name):
+    (found,) = [m for m in findings.metrics if m.name == name]
+    return found
+
+
+def test_figures_are_those_of_the_curve_and_beat_random_points():
+    found = lesion_findings(MODEL, groups=PATIENTS, name="ex", comparisons={"random points": RANDOM}, draws=100)
+    curve = pooled_froc(MODEL)
+    assert metric(found, "sensitivity_at_1.ex").interval.value == curve.sensitivity_at(1).sensitivity
+    assert metric(found, "cpm.ex").interval.value == pytest.approx(curve.cpm())
+    assert metric(found, "cpm.ex").n == curve.lesions
+    frame = found.tables[0].frame.set_index("candidates")
+    assert frame.loc["model", "at_1"] > 2 * frame.loc["random points", "at_1"]
+    assert frame.loc["model", "duplicates"] == curve.duplicates
+    assert (found.labelled, found.unlabelled) == (24, 0)
+    assert "no tolerance" in found.curves[0].caption
+    assert found.tables[0].note == found.curves[0].caption
+
+
+def test_drawn_curve_starts_at_the_origin_and_ends_where_the_curve_does():
+    curve, exact = froc_curve(MODEL, groups=PATIENTS, draws=50), pooled_froc(MODEL)
+    assert (curve.x[0], curve.y[0]) == (0, 0)
+    assert (curve.x[-1], curve.y[-1]) == (exact.fppi[-1], exact.sensitivity[-1])
+    assert set(zip(curve.x, curve.y, strict=True)) <= set(zip(exact.fppi, exact.sensitivity, strict=True))
+    assert set(curve.y) == set(exact.sensitivity)
+    assert len(curve.low) == len(curve.x)
+    assert all(low <= high for low, high in zip(curve.low, curve.high, strict=True))
+
+
+def test_unknown_images_are_left_out_and_counted():
+    holes = [None if i % 3 == 0 else m for i, m in enumerate(MODEL)]
+    kept = [i for i, m in enumerate(holes) if m is not None]
+    found = lesion_findings(holes, groups=PATIENTS, comparisons={"random": RANDOM}, draws=50)
+    alone = lesion_findings([MODEL[i] for i in kept], groups=[PATIENTS[i] for i in kept], draws=50)
+    assert found.metrics == alone.metrics
+    assert (found.labelled, found.unlabelled) == (16, 8)
+    assert found.tables[0].frame["images"].tolist() == [16, 16]
+
+
+def test_without_lesions_or_images_the_figures_are_nan_with_a_reason():
+    healthy = [m for m in MODEL if not m.lesions]
+    for images in (healthy, [], [None, None]):
+        found = lesion_findings(images, name="se")
+        assert all(math.isnan(m.interval.value) for m in found.metrics)
+        assert "no lesion" in metric(found, "cpm.se").interval.method
+        assert found.curves == ()
+        assert "no FROC" in found.notes[0]
+
+
+def test_a_rate_beyond_the_curve_says_so():
+    found = lesion_findings(MODEL, rates=(1.0, 500.0), draws=20)
+    assert "not reached" in metric(found, "sensitivity_at_500").unit_note
+    assert "not reached" not in metric(found, "sensitivity_at_1").unit_note
+    assert [p.x for p in found.curves[0].points] == [1.0]
+
+
+def test_a_comparison_on_other_images_is_refused():
+    with pytest.raises(EvaluationError, match="same images"):
+        lesion_findings(MODEL, comparisons={"random": RANDOM[:-1]}, draws=5)
