@@ -127,8 +127,10 @@ class Services:
                 sum(terms[1:], terms[0]).backward()
         means = ledger.means(counts, self.reducer)
         found = {name: p.grad for name, p in self._parameters.items() if p.grad is not None}
-        for name, gradient in self._finish(found).items():
-            self._parameters[name].grad = gradient
+        total = self._finish(found)
+        if total is not found:  # other processes reached parameters that this one did not
+            for name, gradient in total.items():
+                self._parameters[name].grad = gradient
         return means
 
     def task_gradients(
