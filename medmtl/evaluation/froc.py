@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from medmtl.evaluation.intervals import (
     DRAWS,
@@ -22,6 +23,7 @@ from medmtl.evaluation.intervals import (
     IntArray,
     draw_weights,
     group_codes,
+    group_sums,
     percentile_interval,
     too_few,
 )
@@ -152,21 +154,39 @@ def froc_replicates(
     Returns:
         Shape (draws, rates); NaN in draws without a lesion.
     """
-    pool, codes = _pool(images), group_codes(groups, len(images))
-    lesions = np.array([image.lesions for image in images], dtype=np.int64)
+    codes = group_codes(groups, len(images))
+    size = int(codes.max(initial=-1)) + 1
+    found, false = _segments(_pool(images), codes, size)
+    lesions = group_sums([image.lesions for image in images], codes).ravel()
     asked = np.asarray(rates, dtype=np.float64)
     rows: list[FloatArray] = []
-    for weights in draw_weights(int(codes.max(initial=-1)) + 1, draws=draws, seed=seed, width=len(pool.score)):
-        by_image = weights[:, codes]
-        by_candidate = by_image[:, pool.image]
-        found = np.cumsum(by_candidate * pool.hit, axis=1)[:, pool.ends]
-        false = np.cumsum(by_candidate * pool.false, axis=1)[:, pool.ends]
-        rows += _read_rows(found, false, by_image.sum(axis=1), by_image @ lesions, asked)
+    for weights in draw_weights(size, draws=draws, seed=seed, width=found.shape[0]):
+        counts = [np.cumsum((part @ weights.T).T, axis=1) for part in (found, false)]
+        rows += _read_rows(counts[0], counts[1], weights @ np.bincount(codes, minlength=size), weights @ lesions, asked)
     return np.array(rows).reshape(-1, len(asked))
 
 
+def _segments(pool: _Pool, codes: IntArray, size: int) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """Counts found lesions and false positives between the thresholds at which a lesion is found.
+
+    Nothing else moves a reading, and there are far fewer of these than candidates.
+
+    Returns:
+        Found lesions and false positives, each of shape (segments, groups).
+    """
+    place = np.searchsorted(pool.ends, np.arange(len(pool.score)))
+    rises = np.unique(place[pool.hit == 1])
+    segment = np.searchsorted(rises, place)
+    tables = []
+    for part in (pool.hit, pool.false):
+        used = (part == 1) & (segment < len(rises))
+        cells = (segment[used], codes[pool.image[used]])
+        tables.append(sparse.coo_array((np.ones(used.sum(), np.int64), cells), shape=(len(rises), size)).tocsr())
+    return tables[0], tables[1]
+
+
 def _read_rows(
-    found: IntArray, false: IntArray, images: IntArray, lesions: IntArray, rates: FloatArray
+    found: IntArray, false: IntArray, images: IntArray, lesions: FloatArray, rates: FloatArray
 ) -> list[FloatArray]:
     """Reads each drawn curve at the rates: the last point with at most that many false positives."""
     rows = []
