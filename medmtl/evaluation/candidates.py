@@ -29,7 +29,8 @@ class Candidates:
         x: Column, 0-based pixel centers.
         y: Row, 0-based pixel centers.
         score: Value of the map.
-        area: Pixels of the region at or above the threshold that holds the candidate; 1 for points without a map.
+        area: Pixels of the region at or above the threshold that holds the candidate (without a threshold that is the
+            whole field); 1 for points without a map.
     """
 
     x: FloatArray

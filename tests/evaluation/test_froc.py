@@ -123,7 +123,7 @@ def test_no_image_and_no_lesion_are_nan():
 def test_replicates_equal_curves_of_the_drawn_images():
     matches = [match(c, t) for seed in range(9) for c, t in scene(seed)]
     patients = np.arange(len(matches)) // 2
-    rates = (0.3, 1.0, 3.0)
+    rates = (0.0, 0.3, 1.0, 3.0, 50.0)
     found = froc_replicates(matches, rates, patients, draws=60, seed=2)
     for row, weights in zip(
         found, np.concatenate(list(draw_weights(patients.max() + 1, draws=60, seed=2))), strict=True
