@@ -1,0 +1,25 @@
+"""medmtl: train, explain and evaluate multi-task models for retinal and other medical images.
+
+``medmtl.train``, ``medmtl.evaluate`` and ``medmtl.explain`` are the calls of the command line; they are loaded when
+first used, so that importing the package stays quick.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from medmtl.errors import MedmtlError
+
+if TYPE_CHECKING:
+    from medmtl.api import evaluate, explain, train
+
+__all__ = ["MedmtlError", "__version__", "evaluate", "explain", "train"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name in {"train", "evaluate", "explain"}:
+        from medmtl import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'medmtl' has no attribute '{name}'")

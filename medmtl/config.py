@@ -92,6 +92,12 @@ class EncoderConfig(Block):
 
     name: str = Field("efficientnet-lite0", description="Encoder: efficientnet-lite0, efficientnet-b0 ... b7.")
     weights: str = Field("imagenet", description="`imagenet`, `none`, or the path of a local weights file.")
+    batch_norm_momentum: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="Share of each batch in the running statistics; the published networks' 0.01 is slow for short runs.",
+    )
 
 
 class ModelConfig(Block):
@@ -118,7 +124,7 @@ class MethodBlock(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    name: str = Field("equal", description="Name of the balancing method.")
+    name: str | None = Field(None, description="Name of the balancing method; empty = the plain sum of the tasks' losses.")
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -170,9 +176,6 @@ class EvaluationConfig(Block):
 
     bootstrap: int = Field(2000, ge=100, description="Bootstrap samples of an interval, over patients.")
     seed: int = Field(0, description="Seed of the bootstrap and of random sanity rows.")
-    examples: int = Field(
-        3, ge=0, le=20, description="Pictures of the best, the median and the worst images, per task."
-    )
 
 
 class RunConfig(Block):

@@ -236,12 +236,13 @@ def evaluation_loader(dataset: ViewDataset, view: str, *, batch_size: int, worke
 
 
 def _start_worker(_: int) -> None:
-    """One thread a worker: the step has the cores; interrupts are the parent's business."""
+    """One thread a worker, because the step has the cores; to stop is the parent's business."""
     import signal
 
     import cv2
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group: the parent saves first, then ends us
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     set_track_meta(False)

@@ -34,9 +34,9 @@ def build_network(config: RunConfig, tasks: Sequence[AnyTask], *, pretrained: bo
     settings = config.model.encoder
     weights = settings.weights if pretrained else "none"
     if config.model.architecture == "cooperative":
-        encoders = {task.name: build_encoder(settings.name, weights) for task in tasks}
+        encoders = {task.name: build_encoder(settings.name, weights, settings.batch_norm_momentum) for task in tasks}
         return CooperativeNetwork(encoders, {task.name: task.build_head(encoders[task.name]) for task in tasks})
-    encoder = build_encoder(settings.name, weights)
+    encoder = build_encoder(settings.name, weights, settings.batch_norm_momentum)
     return SharedEncoderNetwork(encoder, {task.name: task.build_head(encoder) for task in tasks})
 
 

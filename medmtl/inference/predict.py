@@ -53,12 +53,16 @@ def view_tasks(tasks: Sequence[AnyTask]) -> dict[str, list[AnyTask]]:
     return views
 
 
-def evaluation_batches(samples: Sequence[Sample], view: str, tasks: Sequence[AnyTask], config: RunConfig, *, cache: str = "none", workers: int | None = None) -> Iterable[Batch]:
-    """Every sample once, in order, as a view shows it, without random changes."""
-    dataset = ViewDataset(samples, config.views[view], [task.target for task in tasks], training=False, cache=cache)
+def evaluation_batches(
+    samples: Sequence[Sample], view: str, tasks: Sequence[AnyTask], config: RunConfig, *, targets: bool = True
+) -> Iterable[Batch]:
+    """Every sample once, in order, as a view shows it, without random changes; with the tasks' targets or without."""
+    asked = [task.target for task in tasks] if targets else []
+    dataset = ViewDataset(samples, config.views[view], asked, training=False)
     settings = config.views[view]
     size = max(1, settings.batch_size // (4 if settings.patch is not None else 1))
-    return evaluation_loader(dataset, view, batch_size=size, workers=config.data.workers if workers is None else workers)
+    workers = min(config.data.workers, -(-len(samples) // size))
+    return evaluation_loader(dataset, view, batch_size=size, workers=workers)
 
 
 def predict(

@@ -282,7 +282,7 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
             return Findings()
         name = lesion if lesion == label else f"{lesion}~{label}"
         chance = {"random points": [record.random.get(lesion) for record in records]}
-        return lesion_findings(images, patients=patients, name=name, comparisons=chance, bootstrap=settings.bootstrap, seed=settings.seed)
+        return lesion_findings(images, groups=patients, name=name, comparisons=chance, draws=settings.bootstrap, seed=settings.seed)
 
     def _scores(self, records: Sequence[LocalizationRecord]) -> npt.NDArray[np.float64]:
         logits = np.array([record.logits for record in records], dtype=np.float64).reshape(-1, len(self.classes))

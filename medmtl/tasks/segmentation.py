@@ -47,7 +47,8 @@ class SegmentationConfig(TaskConfig):
     ignore: list[int] = Field(default_factory=list, description="Pixel values that say nothing, such as crossing or uncertain.")
     known: list[int] = Field(default_factory=list, description="All values a mask may hold; empty = those of the classes, `ignore` and 0 where classes state values.")
     loss: Literal["dice_ce", "dice", "ce"] = Field("dice_ce", description="Dice, cross-entropy, or half of each.")
-    decoder_channels: list[int] = Field([128, 64, 32, 16, 16], min_length=1, description="Channels of the decoder's levels, from deep to shallow.")
+    decoder_channels: list[int] = Field([128, 64, 32, 24, 16], min_length=5, max_length=5, description="Channels of the decoder's levels, from deep to shallow.")
+    output_stride: Literal[1, 2, 4] = Field(1, description="Pixels of the view per pixel that the decoder computes; the rest is interpolated (faster, coarser).")
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ class Segmentation(Task[SegmentationConfig, Prediction, SegmentationRecord]):
     def build_head(self, encoder: Encoder) -> Head:
         """A U-Net decoder on the encoder's features."""
         outputs = len(self.classes) + int(self.config.exclusive)
-        return SegmentationHead(encoder.channels, outputs, tuple(self.config.decoder_channels))
+        channels = tuple(self.config.decoder_channels)
+        return SegmentationHead(encoder.channels, outputs, channels, output_stride=self.config.output_stride)
 
     def labelled_rows(self, target: Tensor, field: Tensor) -> Tensor:
         """Samples with a labelled pixel inside the field of view."""

@@ -85,7 +85,7 @@ class Setup:
         if training.patience is not None and not self.cohort.validation:
             raise ConfigError("early stopping needs a validation set", where="training.patience", remedy="set data.validation_fraction, or drop patience")
         if self.method.info.needs_split and self.config.model.architecture != "cooperative":
-            raise ConfigError(f"method '{self.config.method.name}' needs one sub-model per task", where="model.architecture", found="shared", remedy="--set model.architecture=cooperative")
+            raise ConfigError(f"method '{self.method.info.name}' needs one sub-model per task", where="model.architecture", found="shared", remedy="--set model.architecture=cooperative")
 
     def network(self) -> Network:
         """A freshly initialized network on the run's device."""
@@ -148,7 +148,7 @@ def dry_run(config: RunConfig) -> DryRun:
     feeds = {view: make_feed(_dataset(setup, setup.cohort.training, view, tasks, "none", None, Progress(quiet=True)), view, config, tasks) for view, tasks in view_tasks(setup.tasks).items()}
     steps = max(-(-feed.stream.batches_per_epoch // config.training.accumulation) for feed in feeds.values()) * config.training.epochs
     parameters = sum(parameter.numel() for _, parameter in problem.named_parameters() if parameter.requires_grad)
-    lines = [f"run '{config.name}', seed {config.seed}, on {setup.device}, method {config.method.name}"]
+    lines = [f"run '{config.name}', seed {config.seed}, on {setup.device}, method {setup.method.info.name}"]
     lines.append(f"training samples {len(setup.cohort.training)}, validation samples {len(setup.cohort.validation)}")
     lines += [_task_line(task, setup.cohort) for task in setup.tasks]
     for view, feed in feeds.items():
@@ -286,4 +286,4 @@ def _say_start(progress: Progress, setup: Setup, trainer: Trainer) -> None:
     for task in setup.tasks:
         progress.say(_task_line(task, setup.cohort))
     began = f"from step {trainer.standing.step} " if trainer.standing.step else ""
-    progress.say(f"training {began}to step {trainer.total} ({setup.config.training.epochs} epochs) on {setup.device}, method {setup.config.method.name}")
+    progress.say(f"training {began}to step {trainer.total} ({setup.config.training.epochs} epochs) on {setup.device}, method {setup.method.info.name}")

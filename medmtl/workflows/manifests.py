@@ -1,0 +1,65 @@
+"""Manifests of public data sets, and the doctor's look at any manifest with its data set's self-tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from medmtl.data.inspect import Inspection, SelfTest, inspect_manifest
+from medmtl.data.manifest import Manifest, write_manifest
+from medmtl.data.sources import Source, make_manifest, sources
+from medmtl.errors import ConfigError
+from medmtl.files import write_text
+from medmtl.progress import Progress
+
+
+def make(name: str, root: Path, out: Path, options: Sequence[str]) -> list[str]:
+    """Writes the manifest of a public data set and says what is in it.
+
+    Raises:
+        MedmtlError: Unknown data set or option, wrong folder, or the manifest cannot be written.
+    """
+    frame = make_manifest(name, root, dict(_pair(text) for text in options))
+    write_manifest(frame, out)
+    splits = frame["split"].replace("", "none").value_counts() if "split" in frame else pd.Series(dtype=int)
+    return [f"manifest {out}: {len(frame)} samples ({', '.join(f'{split} {count}' for split, count in splits.items())})"]
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise ConfigError("--option needs KEY=VALUE", found=f"'{text}'")
+    return key, value
+
+
+def inspect(path: Path, out: Path | None, size: int) -> Inspection:
+    """Inspects a manifest; a known data set's mask values and published counts are checked too."""
+    source = _source_of(path)
+    with Progress().bar("inspecting", None) as bar:
+        inspection = inspect_manifest(
+            path,
+            expected=None if source is None else source.expected_values,
+            size=size,
+            self_test=None if source is None else lambda _: _self_tests(source, path),
+            progress=lambda done, total: bar.advance(note=f"{done} of {total}"),
+        )
+    if out is not None:
+        write_text(out, json.dumps(inspection.to_dict(), indent=2) + "\n")
+    return inspection
+
+
+def _source_of(path: Path) -> Source | None:
+    datasets = {sample.dataset for sample in Manifest.read(path, strict=False).samples}
+    name = next(iter(datasets)) if len(datasets) == 1 else ""
+    return sources.get(name) if name in sources else None
+
+
+def _self_tests(source: Source, path: Path) -> Iterable[SelfTest]:
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False) if path.suffix == ".csv" else pd.read_parquet(path).astype(str)
+    for check in source.check(frame):
+        # A count that differs in a known, recorded way is shown with its note, and passes.
+        expected = check.found if check.ok else check.expected
+        yield SelfTest(check.name, int(expected), int(check.found), check.note)
