@@ -1,0 +1,106 @@
+"""One page for all images of a run of ``explain``: opens without network, without scripts, next to its files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medmtl.explanation.color import color_table, probability
+from medmtl.explanation.panel import NOTHING, RESEARCH_ONLY
+from medmtl.explanation.scale import ClassScale
+from medmtl.explanation.writing import WrittenImage
+from medmtl.files import write_text
+
+NOT_THIS = (
+    "Not a diagnosis and not a medical device. A finding must be confirmed, and excluded, on the picture itself.",
+    "Not an outline. The network learned from labels of whole images; a region shows where its evidence lies, coarsely, "
+    "and neither its border nor its area is the lesion's.",
+    "Not proof of health. A blank map says that nothing reached the threshold. Lesions of a few pixels, such as "
+    "microaneurysms, are often missed.",
+    "Not a chance of disease at a spot. The probability is the network's own number for its evidence there.",
+    "Not free of its origin. Threshold and colors were chosen on the validation images of one training; pictures from "
+    "another camera or population may be read worse than any figure says.",
+)
+
+
+@dataclass(frozen=True)
+class PageFacts:
+    """What the page says about how it was made.
+
+    Attributes:
+        run: Name of the run.
+        model_hash: Hash of the weights, in full.
+        version: Version of medmtl.
+        made: Date and time, as text.
+        method: How the maps were made.
+        title: Title of the page.
+    """
+
+    run: str
+    model_hash: str
+    version: str
+    made: str
+    method: str = "class maps of the localization head"
+    title: str = "Heat maps"
+
+
+def render_page(images: Sequence[WrittenImage], facts: PageFacts) -> str:
+    """Lays out the page as HTML text; all names are escaped, all links are relative.
+
+    Args:
+        images: What was written, in the order of the page.
+        facts: How it was made.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    loader = PackageLoader("medmtl.explanation", "templates")
+    environment = Environment(
+        loader=loader,
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(percent=_percent, gradient=_gradient())
+    return environment.get_template("index.html").render(**_content(images, facts))
+
+
+def write_page(out: Path, images: Sequence[WrittenImage], facts: PageFacts) -> Path:
+    """Writes ``out/index.html``.
+
+    Returns:
+        Its path.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    path = out / "index.html"
+    write_text(path, render_page(images, facts))
+    return path
+
+
+def _content(images: Sequence[WrittenImage], facts: PageFacts) -> dict[str, Any]:
+    scales: dict[ClassScale, None] = {entry.scale: None for image in images for entry in image.classes}
+    return {
+        "facts": facts,
+        "images": images,
+        "scales": list(scales),
+        "most_classes": max((len(image.classes) for image in images), default=0),
+        "total": sum(len(entry.candidates) for image in images for entry in image.classes),
+        "not_this": NOT_THIS,
+        "nothing": NOTHING,
+        "research_only": RESEARCH_ONLY,
+    }
+
+
+def _percent(logit: float) -> str:
+    value = float(probability(logit))
+    return "> 99.9 %" if value > 0.9995 else "< 0.1 %" if value < 0.0005 else f"{100 * value:.1f} %"
+
+
+def _gradient() -> str:
+    table = color_table()
+    stops = table[:: (len(table) - 1) // 5]
+    return ", ".join(f"rgb({red} {green} {blue})" for red, green, blue in stops)
