@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from medmtl.data.arteries import av_from_rgb
 from medmtl.data.markings import read_markings_mask
 from medmtl.data.reading import read_pixels
 from medmtl.data.samples import MaskReference
@@ -30,7 +31,8 @@ def read_mask(
     """Reads a mask.
 
     Args:
-        reference: Where it is. With a fragment the result is 0 and 1.
+        reference: Where it is. With a fragment the result is 0 and 1; with ``rgb``, 0 background, 1 artery, 2 vein,
+            3 crossing or uncertain.
         shape: Height and width of the image; needed where the structure is absent or the truth is a list of markings.
             It is not compared with the file's own shape: see :func:`read_mask_for`.
         binary: Any value above zero, in any channel, is 1: for a task of one class. Otherwise the values are given as
@@ -49,6 +51,9 @@ def read_mask(
         if reference.path is None:
             return np.zeros(shape, np.uint8)
         return RENDERERS.get(reference.path.suffix.lower())(reference.path, reference.fragment or "", shape)
+    if reference.fragment == "rgb":
+        classes = _colored(reference.path)
+        return (classes > 0).astype(np.uint8) if binary else classes
     values = _merged(read_pixels(reference.path, labels=True).values)
     fragment = "any" if binary and reference.fragment is None else reference.fragment
     return _select(values, fragment, reference.path)
@@ -71,6 +76,12 @@ def read_mask_for(reference: MaskReference, shape: tuple[int, int], *, binary: b
         remedy = "give the mask that was drawn on this image"
         raise ImageError("the mask has another size than its image", where=reference.path, found=found, remedy=remedy)
     return mask
+
+
+def _colored(path: Path) -> NDArray[np.uint8]:
+    pixels = read_pixels(path)  # as an image: a palette gives its colors
+    values = pixels.values if pixels.values.ndim == 3 else np.repeat(pixels.values[..., None], 3, axis=2)
+    return av_from_rgb(values, pixels.high)
 
 
 def _merged(values: NDArray[Any]) -> NDArray[Any]:

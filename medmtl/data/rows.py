@@ -148,6 +148,6 @@ class RowReader:
             try:
                 masks[column.key] = MaskReference.parse(cell, self.path.parent)
             except ValueError:
-                remedy = "write PATH, PATH#any, PATH#=N, PATH#>=N, PATTERN.xml#MARKING or absent"
+                remedy = "write PATH, PATH#any, PATH#rgb, PATH#=N, PATH#>=N, PATTERN.xml#MARKING or absent"
                 self._problem(row, f"not a mask reference in '{column.header}'", f"'{cell}'", remedy)
         return masks

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ABSENT = "absent"
-_FRAGMENT = re.compile(r">=\d+|=\d+|any")
+_FRAGMENT = re.compile(r">=\d+|=\d+|any|rgb")
 _MARKING = re.compile(r"[^:#]+(:any)?")
 
 
@@ -18,8 +18,9 @@ class MaskReference:
 
     Attributes:
         path: The file, or for markings (``.xml``) a pattern of files; ``None`` where the structure is absent.
-        fragment: ``>=N`` values at or above N, ``=N`` that value, ``any`` any channel above zero, or for markings the
-            type of marking (``Hard_exudates``; with ``:any``, marked by any expert); ``None`` takes values as given.
+        fragment: ``>=N`` values at or above N, ``=N`` that value, ``any`` any channel above zero, ``rgb`` colored
+            arteries and veins, or for markings the type of marking (``Hard_exudates``; with ``:any``, marked by any
+            expert); ``None`` takes values as given.
         absent: Looked for and not there: an all-zero mask.
     """
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from medmtl.data.arteries import av_from_rgb
 from medmtl.data.reading import read_image_info, read_pixels
+
+__all__ = ["VALUES", "VESSEL_VALUES", "av_from_rgb", "av_reference", "mask_cells"]
 
 VALUES = frozenset({0, 1, 2, 3})
 VESSEL_VALUES = frozenset({0, 1})
@@ -31,28 +31,6 @@ def av_reference(path: Path) -> str:
         ImageError: The file is not an image.
     """
     return f"{path}#rgb" if _colored(path) else str(path)
-
-
-def av_from_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Turns colored artery and vein labels into classes.
-
-    Args:
-        image: Red, green, blue in 0..255, (H, W, 3); further channels are left aside. A channel counts as set above 127.
-
-    Returns:
-        0 background (black), 1 artery (red), 2 vein (blue), 3 crossing or uncertain (any other color), (H, W).
-
-    Raises:
-        ValueError: The image has fewer than three channels.
-    """
-    if image.ndim != 3 or image.shape[2] < 3:
-        raise ValueError(f"colored labels have shape (H, W, 3), not {image.shape}")
-    red, green, blue = (image[..., channel] > 127 for channel in range(3))
-    classes = np.full(red.shape, 3, np.uint8)
-    classes[~red & ~green & ~blue] = 0
-    classes[red & ~green & ~blue] = 1
-    classes[blue & ~green & ~red] = 2
-    return classes
 
 
 def mask_cells(av: Path | None, vessels: Path | None) -> dict[str, object]:
