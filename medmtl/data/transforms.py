@@ -51,7 +51,11 @@ class LoadSample(Transform):
             field = read_field(sample, image)
             masks = self._masks(sample, image.shape[:2])
         except ImageError as error:
-            place = error.where if error.where and error.where.startswith(str(sample.manifest)) else f"{sample.place}: {error.where}"
+            place = (
+                error.where
+                if error.where and error.where.startswith(str(sample.manifest))
+                else f"{sample.place}: {error.where}"
+            )
             raise ImageError(error.what, where=place, found=error.found, remedy=error.remedy) from None
         return {**data, "image": image, "field": field, "masks": masks}
 
@@ -82,7 +86,9 @@ def read_field(sample: Sample, image: npt.NDArray[np.float32]) -> FieldOfView:
         return find_field(image)
     mask = read_mask_for(MaskReference(sample.fov), image.shape[:2], binary=True) > 0
     if not mask.any():
-        raise ImageError("the field-of-view mask is empty", where=sample.fov, remedy="leave the cell empty to have the field found")
+        raise ImageError(
+            "the field-of-view mask is empty", where=sample.fov, remedy="leave the cell empty to have the field found"
+        )
     return FieldOfView(mask, bounding_box(mask), found=True)
 
 
@@ -144,7 +150,9 @@ def field_view(
     return np.clip(shown, 0, 1) * mask[..., None], mask
 
 
-def local_contrast(image: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_], share: float = 0.05) -> npt.NDArray[np.float32]:
+def local_contrast(
+    image: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_], share: float = 0.05
+) -> npt.NDArray[np.float32]:
     """Subtracts the Gaussian mean and divides by the Gaussian deviation of each pixel's neighbourhood in the field.
 
     Args:
@@ -163,8 +171,8 @@ def local_contrast(image: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_], 
     return np.asarray(0.5 + (image - mean) / (6 * np.sqrt(variance + 1e-4)), dtype=np.float32)
 
 
-def _blur(image: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float32]:
-    blurred = cv2.GaussianBlur(image, (0, 0), sigma)
+def _blur(image: npt.NDArray[Any], sigma: float) -> npt.NDArray[np.float32]:
+    blurred: npt.NDArray[np.float32] = np.asarray(cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma))
     return blurred if blurred.ndim == 3 else blurred[..., None]
 
 
@@ -173,7 +181,9 @@ class ToTensors(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Converts each array; other entries are kept."""
-        result = {key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for key, value in data.items()}
+        result = {
+            key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for key, value in data.items()
+        }
         result["image"] = result["image"].to(torch.float32) / 255
         return result
 
