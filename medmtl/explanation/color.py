@@ -38,8 +38,7 @@ def visible(evidence: npt.ArrayLike, scale: ClassScale) -> npt.NDArray[np.bool_]
         evidence: Logits, any shape.
         scale: The class's scale.
     """
-    values = np.asarray(evidence)
-    return np.asarray(np.nan_to_num(values, nan=-np.inf, posinf=np.inf, neginf=-np.inf) >= scale.threshold)
+    return np.asarray(np.asarray(evidence) >= scale.threshold)  # false for NaN
 
 
 def colorize(evidence: npt.ArrayLike, scale: ClassScale, *, opacity: float = OPACITY) -> Bytes:
@@ -51,14 +50,14 @@ def colorize(evidence: npt.ArrayLike, scale: ClassScale, *, opacity: float = OPA
         opacity: Opacity of what is visible, in [0, 1].
 
     Returns:
-        (..., 4): red, green, blue, opacity; opacity 0 below the threshold.
+        (..., 4): red, green, blue, opacity; all 0 below the threshold.
     """
     shown = visible(evidence, scale)
-    values = np.where(shown, np.asarray(evidence, dtype=np.float64), scale.threshold)
+    values = np.asarray(evidence)[shown].astype(np.float64)
     position = np.clip((values - scale.threshold) / (scale.top - scale.threshold), 0.0, 1.0)
     out = np.zeros((*shown.shape, 4), dtype=np.uint8)
-    out[..., :3] = color_table()[np.round(position * (COLORS - 1)).astype(np.intp)]
-    out[..., 3] = np.where(shown, round(opacity * 255), 0)
+    out[shown, :3] = color_table()[np.round(position * (COLORS - 1)).astype(np.intp)]
+    out[shown, 3] = round(opacity * 255)
     return out
 
 

@@ -89,7 +89,7 @@ def write_map(path: Path, values: Floats, scale: ClassScale, *, step: float = US
     }
     write_text(path.with_suffix(".json"), json.dumps(sidecar, indent=2, ensure_ascii=False) + "\n")
     with atomic_write(path) as temporary:
-        Image.fromarray(codes).save(temporary, compress_level=4)
+        Image.fromarray(codes).save(temporary, compress_level=2)
 
 
 def read_map(path: Path) -> npt.NDArray[np.float64]:

@@ -23,6 +23,7 @@ from medmtl.files import atomic_write, write_text
 PNG_PIXELS = 2_000_000
 JPEG_QUALITY = 92
 THUMBNAIL = 320
+_DECIMALS = {"x": 3, "y": 3, "score": 6, "probability": 6, "area_px": 0}
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating]
@@ -96,7 +97,7 @@ def write_image(
     """
     height, width = image.shape[:2]
     folder = out / name
-    original = _save(folder / "original", image)
+    original = _save(folder / "original", image, large=_is_large(image))
     thumbnail = _save_thumbnail(folder / "thumbnail.jpg", image)
     stems = safe_names(list(evidence))
     empty = pd.DataFrame(columns=COLUMNS)
@@ -120,8 +121,9 @@ def write_candidates(out: Path, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """
     filled = [table for table in tables if not table.empty]
     table = pd.concat(filled, ignore_index=True)[COLUMNS] if filled else pd.DataFrame(columns=COLUMNS)
+    table = table.astype({"area_px": "Float64"}).round(_DECIMALS).astype({"area_px": "Int64"})
     with atomic_write(out / "candidates.csv") as temporary:
-        table.assign(coordinates=COORDINATES).to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
+        table.assign(coordinates=COORDINATES).to_csv(temporary, index=False, lineterminator="\n")
     units = {"score": "logit", "probability": "0 to 1", "x": "pixel", "y": "pixel", "area_px": "pixel, null: not known"}
     content = {
         "coordinates": COORDINATES,
@@ -158,22 +160,23 @@ def _write_class(
     folder: Path, stem: str, image: Bytes, values: Floats, scale: ClassScale, candidates: pd.DataFrame, *, npy: bool
 ) -> WrittenClass:
     shown = candidates[candidates["score"] >= scale.threshold]
-    overlay = _save(folder / f"{stem}.overlay", draw_overlay(image, values, scale, shown))
+    large = _is_large(image)
+    overlay = _save(folder / f"{stem}.overlay", draw_overlay(image, values, scale, shown), large=large)
     raw_map = folder / f"{stem}.map.png"
     write_map(raw_map, values, scale)
-    array = folder / f"{stem}.map.npy" if npy else None
-    if array is not None:
-        with atomic_write(array) as temporary:
-            np.save(temporary, values.astype(np.float32))
+    array = _save_array(folder / f"{stem}.map.npy", values) if npy else None
     sidecar = _relative(raw_map.with_suffix(".json"))
-    return WrittenClass(scale, overlay, _relative(raw_map), sidecar, array and _relative(array), shown)
+    return WrittenClass(scale, overlay, _relative(raw_map), sidecar, array, shown)
 
 
-def _save(stem: Path, picture: Bytes) -> str:
+def _is_large(image: Bytes) -> bool:
+    return bool(image.shape[0] * image.shape[1] > PNG_PIXELS)
+
+
+def _save(stem: Path, picture: Bytes, *, large: bool) -> str:
     """PNG, which loses nothing, up to 2 megapixels; beyond that JPEG, because a page of them must open."""
-    large = picture.shape[0] * picture.shape[1] > PNG_PIXELS
     path = stem.with_name(stem.name + (".jpg" if large else ".png"))
-    options: dict[str, Any] = {"quality": JPEG_QUALITY, "subsampling": 0} if large else {"compress_level": 4}
+    options: dict[str, Any] = {"quality": JPEG_QUALITY, "subsampling": 0} if large else {"compress_level": 2}
     with atomic_write(path) as temporary:
         Image.fromarray(picture).save(temporary, **options)
     return _relative(path)
@@ -187,9 +190,15 @@ def _save_thumbnail(path: Path, image: Bytes) -> str:
     return _relative(path)
 
 
+def _save_array(path: Path, values: Floats) -> str:
+    with atomic_write(path) as temporary:
+        np.save(temporary, values.astype(np.float32))
+    return _relative(path)
+
+
 def _relative(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
-    return {str(key): None if isinstance(value, float) and np.isnan(value) else value for key, value in row.items()}
+    return {str(key): None if pd.isna(value) else value for key, value in row.items()}
