@@ -5,21 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from medmtl.blocks import Block, validate_block
 from medmtl.errors import ConfigError, suggestion
+from medmtl.yamlfile import merge, parse_override, read_yaml
 
-M = TypeVar("M", bound=BaseModel)
-_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_]*$")
+__all__ = [
+    "AugmentConfig", "Block", "DataConfig", "EncoderConfig", "EvaluationConfig", "MethodBlock", "ModelConfig",
+    "RunConfig", "TaskBlock", "TrainingConfig", "ViewConfig", "load_config", "merge", "parse_config", "parse_override",
+    "read_yaml", "validate_block",
+]  # fmt: skip
 
-
-class Block(BaseModel):
-    """A block of the configuration: unknown keys are refused, values are not coerced silently."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=True)
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+_TAKEN = frozenset({"image", "field", "geometry", "index", "error", "sample", "masks"})
+"""Names of a batch's own entries, beside which each task's target lies."""
 
 
 class DataConfig(Block):
@@ -28,8 +31,10 @@ class DataConfig(Block):
     manifests: list[Path] = Field(
         default_factory=list, description="Manifests (CSV or Parquet), relative to the working folder."
     )
-    train_split: str = Field("train", description="Split of the manifests that the run learns from.")
-    validation_split: str = Field(
+    train_split: Literal["train", "val", "test"] = Field(
+        "train", description="Split of the manifests that the run learns from."
+    )
+    validation_split: Literal["train", "val"] = Field(
         "val", description="Split that selects; made from the training split where no row names it."
     )
     validation_fraction: float = Field(
@@ -84,6 +89,8 @@ class ViewConfig(Block):
     def _patch_fits(self) -> ViewConfig:
         if self.patch is not None and self.patch > self.size:
             raise ValueError(f"patch ({self.patch}) is larger than the view's size ({self.size})")
+        if self.patch is None and self.patches_per_image > 1:
+            raise ValueError(f"patches_per_image is {self.patches_per_image}, but there is no patch; state its side")
         return self
 
 
@@ -124,7 +131,9 @@ class MethodBlock(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    name: str | None = Field(None, description="Name of the balancing method; empty = the plain sum of the tasks' losses.")
+    name: str | None = Field(
+        None, description="Name of the balancing method; empty = the plain sum of the tasks' losses."
+    )
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -170,6 +179,13 @@ class TrainingConfig(Block):
         200, ge=1, description="Steps between two checkpoints, besides the one at every epoch's end."
     )
 
+    @field_validator("device")
+    @classmethod
+    def _device_name(cls, value: str) -> str:
+        if not _DEVICE.fullmatch(value):
+            raise ValueError("must be auto, cpu, cuda or cuda:N")
+        return value
+
 
 class EvaluationConfig(Block):
     """How results are computed."""
@@ -202,8 +218,16 @@ class RunConfig(Block):
         if not value:
             raise ValueError("needs at least one entry")
         for name in value:
-            if not _NAME.match(name):
+            if not _NAME.fullmatch(name):
                 raise ValueError(f"'{name}' is no name: letters, digits and underscores, a letter first")
+        return value
+
+    @field_validator("tasks")
+    @classmethod
+    def _not_taken(cls, value: dict[str, Any]) -> dict[str, Any]:
+        taken = sorted(_TAKEN.intersection(value))
+        if taken:
+            raise ValueError(f"a task cannot be named '{taken[0]}': the word is taken; choose another name")
         return value
 
     @model_validator(mode="after")
@@ -233,119 +257,3 @@ def load_config(paths: Sequence[Path], overrides: Iterable[str] = ()) -> RunConf
 def parse_config(data: Mapping[str, Any]) -> RunConfig:
     """Validates a mapping as a run's configuration."""
     return validate_block(RunConfig, data, "")
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Reads one YAML mapping; duplicate keys are an error."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else (error.strerror or "cannot be read")
-        raise ConfigError(
-            f"the configuration cannot be read: {reason}", where=path, remedy="give the path of a YAML file"
-        ) from None
-    try:
-        data = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506  a SafeLoader that also refuses duplicate keys
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}, line {mark.line + 1}" if mark else str(path)
-        raise ConfigError("not valid YAML", where=where, found=str(getattr(error, "problem", error))) from None
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise ConfigError("the configuration must be a mapping of keys", where=path, found=type(data).__name__)
-    return data
-
-
-def parse_override(text: str) -> dict[str, Any]:
-    """Turns ``a.b=value`` (value read as YAML) into ``{"a": {"b": value}}``."""
-    key, separator, value = text.partition("=")
-    if not separator or not all(key.split(".")):
-        raise ConfigError("--set needs key.path=value", found=f"'{text}'")
-    try:
-        result: Any = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ConfigError("the value of --set is not valid YAML", where=key, found=f"'{value}'") from None
-    for part in reversed(key.split(".")):
-        result = {part: result}
-    return dict(result)
-
-
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Lays one mapping over another, key by key; ``null`` for a task or view removes it."""
-    result = dict(base)
-    for key, value in over.items():
-        if isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
-            result[key] = merge(result[key], value)
-        elif value is None and isinstance(result.get(key), Mapping):
-            del result[key]
-        else:
-            result[key] = value
-    return result
-
-
-def validate_block(model: type[M], data: Mapping[str, Any], path: str) -> M:
-    """Validates a mapping with a pydantic model, and says what is wrong as one line with the key's path.
-
-    Args:
-        model: The block's model.
-        data: What was read.
-        path: Dotted path of the block, empty at the top.
-
-    Raises:
-        ConfigError: With path, found value and remedy.
-    """
-    try:
-        return model.model_validate(dict(data))
-    except ValidationError as error:
-        raise _first_error(model, error, path) from None
-
-
-def _first_error(model: type[BaseModel], error: ValidationError, path: str) -> ConfigError:
-    details = error.errors()
-    first = next((item for item in details if item["type"] == "extra_forbidden"), details[0])
-    keys = [str(key) for key in first["loc"]]
-    where = ".".join([path, *keys] if path else keys) or "configuration"
-    if first["type"] == "extra_forbidden":
-        return ConfigError(
-            "unknown key", where=where, remedy=suggestion(keys[-1], _known_keys(model, first["loc"][:-1]))
-        )
-    if first["type"] == "missing":
-        return ConfigError("a required key is missing", where=where, remedy="add it")
-    message = first["msg"].removeprefix("Value error, ")
-    found = None if isinstance(first["input"], Mapping) else repr(first["input"])
-    return ConfigError(message[:1].lower() + message[1:], where=where, found=found)
-
-
-def _known_keys(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
-    current: Any = model
-    for key in location:
-        field = current.model_fields.get(key) if hasattr(current, "model_fields") else None
-        current = _inner_model(field.annotation) if field is not None else current
-    return list(getattr(current, "model_fields", {}))
-
-
-def _inner_model(annotation: Any) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    found = [_inner_model(argument) for argument in getattr(annotation, "__args__", ())]
-    return next((item for item in found if item is not None), None)
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice, where YAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, list | dict):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a key must be text or a number", key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key}' stands twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)

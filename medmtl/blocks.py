@@ -1,0 +1,123 @@
+"""Blocks of a configuration: typed, closed to unknown keys, and one clear line for what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+
+from medmtl.errors import ConfigError, suggestion
+
+M = TypeVar("M", bound=BaseModel)
+_SHOWN = 80
+_MESSAGES = {
+    "model_type": "must be a block of keys",
+    "dict_type": "must be a block of keys",
+    "invalid_key": "a key must be text",
+}
+_QUOTES = "put it in quotes: YAML reads it as something else than text"
+
+
+class Block(BaseModel):
+    """A block of the configuration: unknown keys are refused, and yes/no is never taken for a number or back."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_no_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        members = _members(cls.model_fields[info.field_name or ""].annotation)
+        if isinstance(value, bool) and bool not in members and str not in members:
+            raise ValueError("a value was expected, not yes or no")
+        if bool in members and not isinstance(value, bool) and len(members) == 1:
+            raise ValueError("must be true or false")
+        return value
+
+
+def validate_block(model: type[M], data: Mapping[str, Any], path: str) -> M:
+    """Validates a mapping with a pydantic model, and says what is wrong as one line with the key's path.
+
+    Args:
+        model: The block's model.
+        data: What was read.
+        path: Dotted path of the block, empty at the top.
+
+    Raises:
+        ConfigError: With path, found value and remedy.
+    """
+    try:
+        return model.model_validate(dict(data))
+    except ValidationError as error:
+        raise _first_error(model, data, error, path) from None
+
+
+def _first_error(model: type[BaseModel], data: Mapping[str, Any], error: ValidationError, path: str) -> ConfigError:
+    details = [(_real_path(data, item["loc"], item["type"]), item) for item in error.errors()]
+    unknown = [detail for detail in details if detail[1]["type"] == "extra_forbidden"]
+    # Of the alternatives of a union the one that came furthest is the one that was meant.
+    keys, first = max(unknown or details, key=lambda detail: len(detail[0]))
+    where = ".".join([path, *map(str, keys)] if path else map(str, keys)) or "configuration"
+    if first["type"] == "extra_forbidden":
+        return ConfigError("unknown key", where=where, remedy=suggestion(str(keys[-1]), _known_keys(model, keys[:-1])))
+    if first["type"] == "missing":
+        return ConfigError("a required key is missing", where=where, remedy="add it")
+    message = _MESSAGES.get(first["type"], first["msg"].removeprefix("Value error, "))
+    found = None if isinstance(first["input"], Mapping) else _shown(first["input"])
+    remedy = _remedy(first["type"], first["input"])
+    return ConfigError(message[:1].lower() + message[1:], where=where, found=found, remedy=remedy)
+
+
+def _remedy(kind: str, value: Any) -> str | None:
+    if kind == "string_type" and not isinstance(value, list | Mapping):
+        return _QUOTES
+    return f"write [{_shown(value)}]" if kind == "list_type" and isinstance(value, str | int | float) else None
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _real_path(data: Any, location: Sequence[int | str], kind: str) -> list[int | str]:
+    """The keys of an error's location that stand in the data: pydantic also names the alternatives of a union there."""
+    path: list[int | str] = []
+    for place, key in enumerate(location):
+        held = isinstance(data, Mapping) and key in data
+        listed = isinstance(data, list) and isinstance(key, int) and key < len(data)
+        if held or listed:
+            data = data[key]
+            path.append(key)
+        elif kind == "missing" and place == len(location) - 1:
+            path.append(key)
+    return path
+
+
+def _known_keys(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+    annotations: list[Any] = [model]
+    for key in location:
+        annotations = [inner for annotation in annotations for inner in _within(annotation, key)]
+    return [name for annotation in annotations for member in _members(annotation) for name in _fields(member)]
+
+
+def _within(annotation: Any, key: int | str) -> list[Any]:
+    found = []
+    for member in _members(annotation):
+        if key in _fields(member):
+            found.append(_fields(member)[str(key)].annotation)
+        elif get_origin(member) in {dict, list}:
+            found.append(get_args(member)[-1])
+    return found
+
+
+def _fields(annotation: Any) -> Mapping[str, Any]:
+    is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return annotation.model_fields if is_model else {}
+
+
+def _members(annotation: Any) -> list[Any]:
+    """The alternatives of a union, or the one type."""
+    if get_origin(annotation) in {Union, UnionType}:
+        return [member for argument in get_args(annotation) for member in _members(argument)]
+    return [annotation]
