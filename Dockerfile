@@ -2,18 +2,20 @@
 # The base needs Python 3.11 as `python3`, with venv and pip. The wheels of torch bring CUDA: with `--gpus all` a GPU is
 # used where there is one, without it everything runs on the CPU.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
-FROM ${BASE_IMAGE}
 
+# The list of dependencies alone, so that a change of anything else in pyproject.toml does not install them again.
+FROM ${BASE_IMAGE} AS requirements
+COPY pyproject.toml /
+RUN python3 -c "import tomllib; print(*tomllib.load(open('/pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > /requirements.txt
+
+FROM ${BASE_IMAGE}
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 WORKDIR /opt/medmtl
+COPY constraints.txt ./
+COPY --from=requirements /requirements.txt ./
+RUN python3 -m venv /opt/medmtl-venv && /opt/medmtl-venv/bin/pip install -c constraints.txt -r requirements.txt
 
-# The dependencies are a layer of their own, so that a change of the code does not install them again.
-COPY pyproject.toml constraints.txt ./
-RUN python3 -m venv /opt/medmtl-venv \
- && python3 -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > /opt/requirements.txt \
- && /opt/medmtl-venv/bin/pip install -c constraints.txt -r /opt/requirements.txt
-
-COPY README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE ./
 COPY medmtl medmtl
 RUN /opt/medmtl-venv/bin/pip install --no-deps . && rm -rf medmtl build *.egg-info
 COPY apps apps

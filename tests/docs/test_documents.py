@@ -1,0 +1,95 @@
+"""What the documents say is true: commands parse, links lead somewhere, Python compiles and calls what there is."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+import medmtl
+from medmtl.cli import app
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/*.md")])
+CONFIGS = sorted(ROOT.glob("configs/*.yaml"))
+# Made by runs, not by hand: the results' tables and the demo's picture.
+MADE = {"docs/results.md", "docs/images/heatmap.jpg"}
+
+
+def blocks(page, language=""):
+    # Fences inside list items are indented.
+    found = re.findall(r"^( *)```(\w*)\n(.*?)^\1```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [text for _, kind, text in found if kind == language]
+
+
+def commands():
+    texts = [(page, text) for page in PAGES for text in blocks(page)]
+    texts += [(path, re.sub(r"^#\s*", "", path.read_text(), flags=re.MULTILINE)) for path in CONFIGS]
+    for path, text in texts:
+        for line in text.replace("\\\n", " ").splitlines():
+            if line.strip().startswith("medmtl "):
+                yield pytest.param(line.strip(), id=f"{path.name}: {line.strip()[:60]}")
+
+
+def parse(line):
+    """Parses a command line to the end and calls nothing."""
+    arguments = shlex.split(line, comments=True)[1:]
+    command, context = typer.main.get_command(app), None
+    while arguments:
+        with command.make_context(command.name, arguments, parent=context) as context:
+            rest = [*context._protected_args, *context.args] if hasattr(command, "commands") else []
+        if not rest:
+            return
+        _, command, arguments = command.resolve_command(context, rest)
+
+
+@pytest.mark.parametrize("line", commands())
+def test_commands_parse(line):
+    if line.split()[1:] not in (["--help"], ["-h"]):
+        parse(line)
+
+
+@pytest.mark.parametrize(
+    "line", ["medmtl evaluate RUN --manifesto M", "medmtl trian X", "medmtl data make idrid --out M"]
+)
+def test_a_wrong_command_is_found(line):
+    with pytest.raises(Exception, match=r"(?i)no such|missing"):
+        parse(line)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    targets = [target.split("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target]
+    paths = {(page.parent / target).resolve() for target in targets if target}
+    missing = {path.relative_to(ROOT).as_posix() for path in paths if not path.exists()}
+    assert missing - MADE == set()
+
+
+def test_the_python_example_calls_what_there_is():
+    (text,) = blocks(ROOT / "README.md", "python")
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    found = [
+        node for node in calls if isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "medmtl"
+    ]
+    assert {node.func.attr for node in found} == {"train", "evaluate", "explain"}
+    for node in found:
+        names = [keyword.arg for keyword in node.keywords]
+        inspect.signature(getattr(medmtl, node.func.attr)).bind(*node.args, **dict.fromkeys(names))
+
+
+def test_make_targets_of_the_documents_exist():
+    text = "\n".join(block for page in PAGES for block in blocks(page))
+    told = set(re.findall(r"^make ([a-z]+)", text, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {"demo", "test"} <= told <= targets
+
+
+def test_no_path_of_a_machine_is_told():
+    for page in [*PAGES, *CONFIGS]:
+        assert not re.search(r"(/work|/home|/Users|/root)/", page.read_text(encoding="utf-8")), page
