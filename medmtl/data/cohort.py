@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
 
 from medmtl.config import DataConfig
 from medmtl.data.manifest import Manifest
 from medmtl.data.samples import Sample
 from medmtl.data.splits import split_by_patient
-from medmtl.data.targets import IndexTarget, LabelTarget, MaskTarget
-from medmtl.errors import ConfigError, ManifestError
-
-AnyTarget = MaskTarget | LabelTarget | IndexTarget
+from medmtl.errors import ConfigError, ManifestError, suggestion
 
 
 @dataclass(frozen=True)
@@ -36,26 +32,57 @@ class Cohort:
 def read_cohort(config: DataConfig) -> Cohort:
     """Reads the manifests of a run and makes its validation set where they name none.
 
+    A row without a split is a training row.
+
     Raises:
-        ConfigError: No manifest, or no sample in the training split.
-        ManifestError: A manifest cannot be read, or two manifests put a patient on both sides.
+        ConfigError: No manifest, one given twice, no sample in the training split, or an excluded patient that is not
+            there.
+        ManifestError: A manifest cannot be read, or a patient or an image is on two sides.
     """
-    if not config.manifests:
-        raise ConfigError("no manifest is given", where="data.manifests", remedy="--set 'data.manifests=[M.csv]'")
-    manifests = [Manifest.read(path) for path in config.manifests]
-    samples = [sample for manifest in manifests for sample in manifest.samples]
-    check_patients(samples)
-    excluded = set(config.exclude_patients)
-    kept = [sample for sample in samples if sample.patient not in excluded]
-    training = [sample for sample in kept if sample.split in {config.train_split, None}]
+    manifests = _read_manifests(config)
+    samples = [_placed(sample, config) for manifest in manifests for sample in manifest.samples]
+    kept = _without(samples, config.exclude_patients)
+    check_sides(kept)
+    training = [sample for sample in kept if sample.split == config.train_split]
     validation = [sample for sample in kept if sample.split == config.validation_split != config.train_split]
     if not training:
-        splits = sorted({str(sample.split) for sample in kept})
-        raise ConfigError(f"no sample is in the training split '{config.train_split}'", where="data.train_split", found=", ".join(splits))
+        found = ", ".join(sorted({str(sample.split) for sample in kept})) or "no sample at all"
+        remedy = "fill the column split, or name another data.train_split"
+        raise ConfigError(
+            f"no sample is in the training split '{config.train_split}'",
+            where="data.train_split",
+            found=found,
+            remedy=remedy,
+        )
     if not validation and config.validation_fraction > 0:
         training, validation = hold_out(training, config.validation_fraction, config.validation_seed)
+        check_sides([*training, *(replace(sample, split="val") for sample in validation)])
     hashes = {str(path): manifest.content_hash for path, manifest in zip(config.manifests, manifests, strict=True)}
     return Cohort(tuple(training), tuple(validation), hashes)
+
+
+def _read_manifests(config: DataConfig) -> list[Manifest]:
+    if not config.manifests:
+        raise ConfigError("no manifest is given", where="data.manifests", remedy="--set 'data.manifests=[M.csv]'")
+    seen: set[Path] = set()
+    for path in config.manifests:
+        if path.resolve() in seen:
+            raise ConfigError("a manifest is given twice", where="data.manifests", found=path, remedy="name it once")
+        seen.add(path.resolve())
+    return [Manifest.read(path) for path in config.manifests]
+
+
+def _placed(sample: Sample, config: DataConfig) -> Sample:
+    return sample if sample.split is not None else replace(sample, split=config.train_split)
+
+
+def _without(samples: Sequence[Sample], patients: Sequence[str]) -> list[Sample]:
+    known = {sample.patient for sample in samples}
+    for patient in patients:
+        if patient not in known:  # a typing error here would leave somebody in
+            remedy = suggestion(patient, sorted(known)[:20])
+            raise ConfigError("no such patient", where="data.exclude_patients", found=f"'{patient}'", remedy=remedy)
+    return [sample for sample in samples if sample.patient not in patients]
 
 
 def hold_out(samples: Sequence[Sample], fraction: float, seed: int) -> tuple[list[Sample], list[Sample]]:
@@ -70,54 +97,20 @@ def hold_out(samples: Sequence[Sample], fraction: float, seed: int) -> tuple[lis
     return training, validation
 
 
-def check_patients(samples: Iterable[Sample]) -> None:
-    """Refuses a patient, or an image file, that several manifests put on two sides.
+def check_sides(samples: Iterable[Sample]) -> None:
+    """Refuses a patient, or an image file, that stands in two splits, also across manifests.
 
     Raises:
         ManifestError: With both places.
     """
-    seen: dict[Path, Sample] = {}
+    places: dict[tuple[str, object], Sample] = {}
     for sample in samples:
-        other = seen.setdefault(sample.image, sample)
-        if other.split != sample.split:
-            found = f"{other.split} in {other.place}, {sample.split} in {sample.place}"
-            raise ManifestError("an image is in two splits", where=sample.image, found=found, remedy="keep it on one side")
-
-
-def check_labels(samples: Sequence[Sample], targets: Iterable[AnyTarget]) -> None:
-    """Refuses a task that has nothing to learn from, before training starts.
-
-    Raises:
-        ConfigError: A task without a labelled training sample, or a class that is never present or never absent.
-        ManifestError: A label outside its classes.
-    """
-    for target in targets:
-        where = f"tasks.{target.name}"
-        labelled = [sample for sample in samples if target.labelled(sample)]
-        if not labelled:
-            raise ConfigError("the task has no labelled training sample", where=where, remedy="name the right `column`, or drop the task")
-        if isinstance(target, MaskTarget):
-            _check_masks(target, labelled, where)
-        else:
-            _check_classes(target, labelled, where)
-
-
-def _check_masks(target: MaskTarget, labelled: Sequence[Sample], where: str) -> None:
-    for layer in target.layers:
-        references = [sample.masks[layer.column] for sample in labelled if layer.column in sample.masks]
-        if all(reference.absent for reference in references):
-            remedy = f"fill the column mask:{layer.column}, or drop the class"
-            raise ConfigError(f"the class '{layer.name}' is absent from all training samples", where=where, remedy=remedy)
-
-
-def _check_classes(target: LabelTarget | IndexTarget, labelled: Sequence[Sample], where: str) -> None:
-    labels = np.stack([target.encode(sample) for sample in labelled])
-    if isinstance(target, IndexTarget):
-        missing = [name for index, name in enumerate(target.classes) if not (labels == index).any()]
-        problem = "is absent from all training samples"
-    else:
-        both = [(column == 1).any() and (column == 0).any() for column in labels.T]
-        missing = [item.name for item, fine in zip(target.classes, both, strict=True) if not fine]
-        problem = "has not both answers, yes and no, among the training samples"
-    if missing:
-        raise ConfigError(f"the class '{missing[0]}' {problem}", where=where, remedy="drop the class, or add samples of it")
+        for kind, key in (("image", os.path.normpath(sample.image)), ("patient", sample.person)):
+            other = places.setdefault((kind, key), sample)
+            if other.split != sample.split:
+                found = f"{other.split} in {other.place}, {sample.split} in {sample.place}"
+                name = sample.image.name if kind == "image" else sample.patient
+                remedy = "keep all images of a person on one side; a row without a split is a training row"
+                raise ManifestError(
+                    f"the {kind} '{name}' is in two splits", where=sample.place, found=found, remedy=remedy
+                )

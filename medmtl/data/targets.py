@@ -107,8 +107,12 @@ class MaskTarget:
         strange = np.setdiff1d(np.unique(mask), self.known)
         if strange.size:
             found = ", ".join(map(str, strange[:6]))
-            remedy = f"expected only {', '.join(map(str, self.known))}; list the value under the task's classes or `ignore`"
-            raise ImageError(f"the mask holds values unknown to task '{self.name}'", where=where, found=found, remedy=remedy)
+            remedy = (
+                f"expected only {', '.join(map(str, self.known))}; list the value under the task's classes or `ignore`"
+            )
+            raise ImageError(
+                f"the mask holds values unknown to task '{self.name}'", where=where, found=found, remedy=remedy
+            )
 
 
 @dataclass(frozen=True)
@@ -118,12 +122,13 @@ class LabelClass:
     Attributes:
         name: The class.
         column: Label column of the manifest, without its ``label:``.
-        positive: Cell texts that mean present; any other text means absent.
+        positive: Cell texts that mean present, any other text means absent; empty = 1 is present, 0 absent, and
+            nothing else is allowed.
     """
 
     name: str
     column: str
-    positive: tuple[str, ...] = ("1",)
+    positive: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,11 @@ class LabelTarget:
 
     name: str
     classes: tuple[LabelClass, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The label columns that the classes are read from, each once."""
+        return tuple(dict.fromkeys(item.column for item in self.classes))
 
     def labelled(self, sample: Sample) -> bool:
         """Whether the sample says anything about any class."""
@@ -146,9 +156,11 @@ class LabelTarget:
         if text is None:
             return float("nan")
         text = canonical_label(text)
-        if item.positive == ("1",) and text not in {"0", "1"}:
+        if item.positive:
+            return float(text in map(canonical_label, item.positive))
+        if text not in {"0", "1"}:
             raise _bad_label(sample, item.column, text, ("0", "1"))
-        return float(text in item.positive)
+        return float(text == "1")
 
 
 @dataclass(frozen=True)
@@ -159,6 +171,11 @@ class IndexTarget:
     column: str
     classes: tuple[str, ...]
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The label column."""
+        return (self.column,)
+
     def labelled(self, sample: Sample) -> bool:
         """Whether the column is filled for the sample."""
         return self.column in sample.labels
@@ -168,10 +185,13 @@ class IndexTarget:
         text = sample.labels.get(self.column)
         if text is None:
             return np.array([np.nan], dtype=np.float32)
-        text = canonical_label(text)
-        if text not in self.classes:
+        text, known = canonical_label(text), [canonical_label(name) for name in self.classes]
+        if text not in known:
             raise _bad_label(sample, self.column, text, self.classes)
-        return np.array([self.classes.index(text)], dtype=np.float32)
+        return np.array([known.index(text)], dtype=np.float32)
+
+
+AnyTarget = MaskTarget | LabelTarget | IndexTarget
 
 
 def canonical_label(text: str) -> str:

@@ -25,11 +25,11 @@ from medmtl.data.field import FieldOfView, bounding_box, find_field
 from medmtl.data.masks import read_mask_for
 from medmtl.data.reading import read_image
 from medmtl.data.samples import MaskReference, Sample
-from medmtl.data.targets import IndexTarget, LabelTarget, MaskTarget
+from medmtl.data.targets import AnyTarget as AnyTarget
+from medmtl.data.targets import MaskTarget
 from medmtl.errors import ImageError
 from medmtl.geometry import Geometry, centred_square, take_view
 
-AnyTarget = MaskTarget | LabelTarget | IndexTarget
 VERSION = 1
 """Version of the fixed transforms; part of the key of every cached sample, raised when their output changes."""
 
@@ -76,7 +76,8 @@ def sample_masks(sample: Sample, target: MaskTarget, shape: tuple[int, int]) -> 
     for column in target.columns:
         if column in sample.masks:
             masks[column] = read_mask_for(sample.masks[column], shape, binary=target.binary(column))
-            target.check(masks[column], f"{sample.place}, column mask:{column}")
+            if not target.binary(column):
+                target.check(masks[column], f"{sample.place}, column mask:{column}")
     return masks
 
 
