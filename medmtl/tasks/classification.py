@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
-from medmtl.data.targets import IndexTarget, LabelClass, LabelTarget
+from medmtl.data.targets import IndexTarget, LabelClass, LabelTarget, canonical_label
 from medmtl.errors import ConfigError
 from medmtl.evaluation import Findings, confusion_counts, grading_findings, quadratic_kappa
 from medmtl.geometry import Geometry
@@ -23,10 +23,12 @@ from medmtl.tasks.base import Origin, Settings, Task, TaskConfig, tasks
 from medmtl.tasks.labels import (
     LabelConfig,
     auc_figures,
+    check_distinct,
     label_classes,
     label_findings,
     label_thresholds,
     masked_binary_loss,
+    positive_texts,
 )
 from medmtl.tasks.pictures import caption_picture
 
@@ -40,11 +42,27 @@ Mode = Literal["labels", "multiclass", "ordinal"]
 class ClassificationConfig(TaskConfig):
     """Keys of a classification task."""
 
-    mode: Mode = Field("labels", description="`labels`: independent yes/no classes (one = binary); `multiclass`: one of several; `ordinal`: a grade.")
+    mode: Mode = Field(
+        "labels",
+        description="`labels`: independent yes/no classes (one = binary); `multiclass`: one of several; `ordinal`: a grade.",
+    )
     column: str | None = Field(None, description="Label column without `label:`; default: the task's name.")
-    classes: list[str] | dict[str, LabelConfig] = Field(default_factory=list, description="`multiclass`, `ordinal`: the cell texts in order. `labels`: class → column and positive texts; empty = one class, the task's name.")
-    positive: list[str | int] = Field(default_factory=list, description="`labels` with one class: cell texts that mean yes; default 1.")
+    classes: list[str] | dict[str, LabelConfig] = Field(
+        default_factory=list,
+        description="`multiclass`, `ordinal`: the cell texts in order. `labels`: class → column and positive texts; empty = one class, the task's name.",
+    )
+    positive: list[str | int] = Field(
+        default_factory=list, description="`labels` with one class: cell texts that mean yes; default 1."
+    )
     dropout: float = Field(0.2, ge=0, lt=1, description="Dropout before the last layer.")
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _numbers_as_text(cls, value: Any) -> Any:
+        """A grade is written 0, 1, 2 by most: cell texts all the same."""
+        if not isinstance(value, list):
+            return value
+        return [str(item) if isinstance(item, int) and not isinstance(item, bool) else item for item in value]
 
 
 @dataclass(frozen=True)
@@ -70,14 +88,23 @@ class Classification(Task[ClassificationConfig, Prediction, ClassificationRecord
 
     def _labels(self) -> LabelTarget:
         column = self.config.column or self.name
-        if self.config.classes:
-            return LabelTarget(self.name, label_classes(self.name, self.config.classes, column))
-        positive = tuple(str(text) for text in self.config.positive) or ("1",)
-        return LabelTarget(self.name, (LabelClass(self.name, column, positive),))
+        if not self.config.classes:
+            return LabelTarget(self.name, (LabelClass(self.name, column, positive_texts(self.config.positive)),))
+        self._refuse_positive("state it in each class")
+        return LabelTarget(self.name, label_classes(self.name, self.config.classes, column))
+
+    def _refuse_positive(self, remedy: str) -> None:
+        if self.config.positive:
+            raise ConfigError(
+                "`positive` is for a single yes/no class", where=f"tasks.{self.name}.positive", remedy=remedy
+            )
 
     def _index(self) -> IndexTarget:
         if isinstance(self.config.classes, dict) or len(self.config.classes) < 2:
-            raise ConfigError(f"mode '{self.config.mode}' needs a list of at least two classes", where=f"tasks.{self.name}.classes")
+            what = f"mode '{self.config.mode}' needs a list of at least two classes"
+            raise ConfigError(what, where=f"tasks.{self.name}.classes", remedy="list the cell texts in order")
+        self._refuse_positive("drop it, or set mode: labels")
+        check_distinct(self.name, [canonical_label(text) for text in self.config.classes])
         return IndexTarget(self.name, self.config.column or self.name, tuple(self.config.classes))
 
     @property
@@ -182,7 +209,9 @@ class Classification(Task[ClassificationConfig, Prediction, ClassificationRecord
     def _decide(self, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         return _grades(scores) if self.config.mode == "ordinal" else scores.argmax(1)
 
-    def _stack(self, records: Sequence[ClassificationRecord]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def _stack(
+        self, records: Sequence[ClassificationRecord]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         width = 1 if self.config.mode != "labels" else len(self.classes)
         scores = np.array([record.scores for record in records], dtype=np.float64).reshape(-1, len(self.classes))
         return scores, np.array([record.labels for record in records], dtype=np.float64).reshape(-1, width)
@@ -203,7 +232,10 @@ class Classification(Task[ClassificationConfig, Prediction, ClassificationRecord
             text = self.classes[int(truth[0])] if np.isfinite(truth[0]) else "unknown"
             return f"truth {text}, predicted {self.classes[int(prediction.argmax())]} (p {prediction.max():.2f})"
         said = {0.0: "no", 1.0: "yes"}
-        parts = [f"{name} p {p:.2f} (truth {said.get(float(t), 'unknown')})" for name, p, t in zip(self.classes, prediction, truth, strict=True)]
+        parts = [
+            f"{name} p {p:.2f} (truth {said.get(float(t), 'unknown')})"
+            for name, p, t in zip(self.classes, prediction, truth, strict=True)
+        ]
         return ", ".join(parts)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from medmtl.config import Block
 from medmtl.data.targets import LabelClass
+from medmtl.errors import ConfigError
 from medmtl.evaluation import Findings, auc, binary_findings, youden_threshold
 from medmtl.optim import TaskLoss
 from medmtl.tasks.base import Settings
@@ -24,16 +25,37 @@ class LabelConfig(Block):
     """Where one image-level class is read from."""
 
     column: str | None = Field(None, description="Label column without `label:`; default: TASK.CLASS.")
-    positive: list[str | int] = Field(default_factory=list, description="Cell texts that mean present (any other text: absent); default 1, and then only 0 and 1 are allowed.")
+    positive: list[str | int] = Field(
+        default_factory=list,
+        description="Cell texts that mean present (any other text: absent); default 1, and then only 0 and 1 are allowed.",
+    )
+
+
+def positive_texts(texts: Iterable[str | int]) -> tuple[str, ...]:
+    """Cell texts that mean present, as text; none stands for 1, with 0 for absent and nothing else allowed."""
+    return tuple(str(text) for text in texts)
 
 
 def label_classes(task: str, classes: Sequence[str] | Mapping[str, LabelConfig], prefix: str) -> tuple[LabelClass, ...]:
     """The classes of a task with their columns."""
+    check_distinct(task, list(classes))
     configs = classes if isinstance(classes, Mapping) else {name: LabelConfig() for name in classes}
     return tuple(
-        LabelClass(name, config.column or f"{prefix}.{name}", tuple(str(text) for text in config.positive) or ("1",))
+        LabelClass(name, config.column or f"{prefix}.{name}", positive_texts(config.positive))
         for name, config in configs.items()
     )
+
+
+def check_distinct(task: str, classes: Sequence[str]) -> None:
+    """Refuses a class that is listed twice, or has no name.
+
+    Raises:
+        ConfigError: With the class.
+    """
+    for place, name in enumerate(classes):
+        if name in classes[:place] or not name.strip():
+            what = f"the class '{name}' stands twice" if name.strip() else "a class has no name"
+            raise ConfigError(what, where=f"tasks.{task}.classes", remedy="give each class its own name")
 
 
 def masked_binary_loss(logits: Tensor, target: Tensor) -> TaskLoss:
@@ -69,7 +91,13 @@ def label_thresholds(scores: Array, labels: Array, classes: Sequence[str]) -> di
 
 
 def label_findings(
-    scores: Array, labels: Array, classes: Sequence[str], patients: Sequence[str], settings: Settings, *, probabilities: bool = True
+    scores: Array,
+    labels: Array,
+    classes: Sequence[str],
+    patients: Sequence[str],
+    settings: Settings,
+    *,
+    probabilities: bool = True,
 ) -> Findings:
     """Figures of each yes/no class, side by side."""
     thresholds = settings.thresholds or {}

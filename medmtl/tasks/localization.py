@@ -41,6 +41,7 @@ from medmtl.tasks.labels import (
     label_findings,
     label_thresholds,
     masked_binary_loss,
+    positive_texts,
 )
 from medmtl.tasks.pictures import caption_picture, point_picture
 
@@ -51,8 +52,13 @@ if TYPE_CHECKING:
 class LesionConfig(Block):
     """Truth of one lesion class, used for evaluation only."""
 
-    columns: list[str] = Field(default_factory=list, description="Mask columns whose union is the lesion; default: TASK.LESION.")
-    maps: list[str] = Field(default_factory=list, description="Classes whose maps are scored against it; default: the class of the same name.")
+    columns: list[str] = Field(
+        default_factory=list, description="Mask columns whose union is the lesion; default: TASK.LESION."
+    )
+    maps: list[str] = Field(
+        default_factory=list,
+        description="Classes whose maps are scored against it; default: the class of the same name.",
+    )
 
 
 class ReadingConfig(Block):
@@ -73,12 +79,22 @@ class CandidateConfig(Block):
 class LocalizationConfig(TaskConfig):
     """Keys of a localization task."""
 
-    classes: list[str] | dict[str, LabelConfig] = Field(description="Classes: class → label column and positive texts; default column TASK.CLASS.")
-    lesions: dict[str, LesionConfig] = Field(default_factory=dict, description="Lesion truth by name; default: every class, from mask column TASK.CLASS.")
-    readings: list[ReadingConfig] = Field(default_factory=list, description="Further image-level labels to hold scores against.")
+    classes: list[str] | dict[str, LabelConfig] = Field(
+        description="Classes: class → label column and positive texts; default column TASK.CLASS."
+    )
+    lesions: dict[str, LesionConfig] = Field(
+        default_factory=dict, description="Lesion truth by name; default: every class, from mask column TASK.CLASS."
+    )
+    readings: list[ReadingConfig] = Field(
+        default_factory=list, description="Further image-level labels to hold scores against."
+    )
     stride: Literal[4, 8, 16, 32] = Field(16, description="Pixels of the view per cell of the maps.")
-    fuse: int = Field(0, ge=0, le=512, description="Channels of a top-down fusion of deeper features into the maps' level; 0 = none.")
-    pooling: Literal["lse", "mean", "max"] = Field("lse", description="How a map becomes the image's logit: log-sum-exp, mean or max.")
+    fuse: int = Field(
+        0, ge=0, le=512, description="Channels of a top-down fusion of deeper features into the maps' level; 0 = none."
+    )
+    pooling: Literal["lse", "mean", "max"] = Field(
+        "lse", description="How a map becomes the image's logit: log-sum-exp, mean or max."
+    )
     sharpness: float = Field(4.0, gt=0, description="Sharpness r of log-sum-exp: near 0 the mean, large the maximum.")
     prior: float = Field(0.02, gt=0, lt=1, description="Probability of a class that the untrained head gives.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout of feature channels before the maps.")
@@ -142,7 +158,12 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
         self._pairs = [(lesion, label) for lesion, item in lesions.items() for label in (item.maps or [lesion])]
         for label in [label for _, label in self._pairs] + [item.map for item in config.readings]:
             if label not in self.classes:
-                raise ConfigError("there is no map of this class", where=f"tasks.{name}", found=f"'{label}'", remedy=suggestion(label, self.classes))
+                raise ConfigError(
+                    "there is no map of this class",
+                    where=f"tasks.{name}",
+                    found=f"'{label}'",
+                    remedy=suggestion(label, self.classes),
+                )
 
     def _lesion(self, lesion: str, config: LesionConfig) -> MaskTarget:
         columns = config.columns or [f"{self.name}.{lesion}"]
@@ -229,7 +250,10 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
         if not (np.isfinite(truth.labels).any() or np.isfinite(truth.readings).any() or lesions):
             return None
         candidates = dict(zip(self.classes, prediction.candidates, strict=True))
-        matches = {(lesion, label): match(candidates[label], lesions[lesion]) if lesion in lesions else None for lesion, label in self._pairs}
+        matches = {
+            (lesion, label): match(candidates[label], lesions[lesion]) if lesion in lesions else None
+            for lesion, label in self._pairs
+        }
         chance = self._random(field, origin) if lesions else Candidates.none()
         return LocalizationRecord(
             origin=origin,
@@ -269,20 +293,33 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
         parts += [self._lesion_findings(records, patients, settings, lesion, label) for lesion, label in self._pairs]
         return joined(parts, labelled=len(records))
 
-    def _reading_findings(self, records: Sequence[LocalizationRecord], patients: list[str], settings: Settings) -> Findings:
-        labels = np.array([record.readings for record in records]).reshape(-1, len(self.config.readings))
+    def _reading_findings(
+        self, records: Sequence[LocalizationRecord], patients: list[str], settings: Settings
+    ) -> Findings:
+        labels = np.array([record.readings for record in records]).reshape(len(records), -1)
         kept = [index for index in range(labels.shape[1]) if np.isfinite(labels[:, index]).any()]
         columns = [self.classes.index(self.config.readings[index].map) for index in kept]
         names = [f"{self.config.readings[index].map}~{self.config.readings[index].column}" for index in kept]
-        return label_findings(self._scores(records)[:, columns], labels[:, kept], names, patients, replace(settings, thresholds=None), probabilities=False)
+        return label_findings(
+            self._scores(records)[:, columns],
+            labels[:, kept],
+            names,
+            patients,
+            replace(settings, thresholds=None),
+            probabilities=False,
+        )
 
-    def _lesion_findings(self, records: Sequence[LocalizationRecord], patients: list[str], settings: Settings, lesion: str, label: str) -> Findings:
+    def _lesion_findings(
+        self, records: Sequence[LocalizationRecord], patients: list[str], settings: Settings, lesion: str, label: str
+    ) -> Findings:
         images = [record.matches[lesion, label] for record in records]
         if all(image is None for image in images):
             return Findings()
         name = lesion if lesion == label else f"{lesion}~{label}"
         chance = {"random points": [record.random.get(lesion) for record in records]}
-        return lesion_findings(images, groups=patients, name=name, comparisons=chance, draws=settings.bootstrap, seed=settings.seed)
+        return lesion_findings(
+            images, groups=patients, name=name, comparisons=chance, draws=settings.bootstrap, seed=settings.seed
+        )
 
     def _scores(self, records: Sequence[LocalizationRecord]) -> npt.NDArray[np.float64]:
         logits = np.array([record.logits for record in records], dtype=np.float64).reshape(-1, len(self.classes))
@@ -299,16 +336,26 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
         probability = 1 / (1 + np.exp(-record.logits.astype(np.float64)))
         return float(np.where(record.labels == 1, probability, 1 - probability)[known].mean())
 
-    def picture(self, image: npt.NDArray[np.uint8], prediction: LocalizationPrediction, truth: Any) -> npt.NDArray[np.uint8]:
+    def picture(
+        self, image: npt.NDArray[np.uint8], prediction: LocalizationPrediction, truth: Any
+    ) -> npt.NDArray[np.uint8]:
         """Candidates more likely than not as rings, true lesions as outlines, scores beneath."""
-        points = [(x, y) for item in prediction.candidates for x, y, score in zip(item.x, item.y, item.score, strict=True) if score > 0]
+        points = [
+            (x, y)
+            for item in prediction.candidates
+            for x, y, score in zip(item.x, item.y, item.score, strict=True)
+            if score > 0
+        ]
         drawn = point_picture(image, np.array(points, dtype=float), truth.lesion_mask)
-        said = ", ".join(f"{label} p {1 / (1 + np.exp(-value)):.2f}" for label, value in zip(self.classes, prediction.logits, strict=True))
+        said = ", ".join(
+            f"{label} p {1 / (1 + np.exp(-value)):.2f}"
+            for label, value in zip(self.classes, prediction.logits, strict=True)
+        )
         return caption_picture(drawn, said)
 
 
 def _reading(config: ReadingConfig) -> LabelClass:
-    return LabelClass(f"{config.map}~{config.column}", config.column, tuple(str(text) for text in config.positive) or ("1",))
+    return LabelClass(f"{config.map}~{config.column}", config.column, positive_texts(config.positive))
 
 
 def _restored(candidates: Candidates, geometry: Geometry) -> Candidates:
