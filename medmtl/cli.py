@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from medmtl.errors import MedmtlError
+
+# Typer carries its own click or uses the real one, by version; its errors have the same base in both.
+_ClickError: type[Exception] = typer.BadParameter.__mro__[2]
 
 app = typer.Typer(
     name="medmtl",
@@ -41,9 +46,13 @@ def demo(out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("dem
 def train(
     config: Annotated[list[Path], typer.Argument(help="YAML files; later ones over earlier ones.")],
     out: Out = Path("run"),
-    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change one key; may be repeated.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change one key; may be repeated.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint, bit for bit.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done: labels, shapes, memory, updates.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done: labels, shapes, memory, updates.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a run from a configuration."""
@@ -71,7 +80,9 @@ def evaluate(
     manifest: Annotated[Path, typer.Option(help="Manifest of the samples.")],
     split: Annotated[str, typer.Option(help="Split to evaluate; `all` = every row.")] = "test",
     out: Annotated[Path | None, typer.Option(help="Folder of the results; default: in the run folder.")] = None,
-    ledger: Annotated[Path | None, typer.Option(help="CSV that records every look; default: beside the results.")] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="CSV that records every look; default: beside the results.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: the run's own.")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -80,12 +91,16 @@ def evaluate(
     from medmtl.workflows.evaluating import evaluate as run_evaluation
 
     asked = None if split == "all" else split
-    done = run_evaluation(run, manifest, split=asked, out=out, ledger=ledger, device=device, progress=Progress(quiet=quiet))
+    done = run_evaluation(
+        run, manifest, split=asked, out=out, ledger=ledger, device=device, progress=Progress(quiet=quiet)
+    )
     for result in done.results:
         for task in result.tasks:
             for metric in task.metrics:
                 value = metric.interval
-                typer.echo(f"{task.dataset}  {task.task}  {metric.label}  {value.value:.3f}  ({value.low:.3f} to {value.high:.3f})  n={metric.n}")
+                typer.echo(
+                    f"{task.dataset}  {task.task}  {metric.label}  {value.value:.3f}  ({value.low:.3f} to {value.high:.3f})  n={metric.n}"
+                )
     typer.echo(f"report {done.report}")
 
 
@@ -95,7 +110,10 @@ def explain(
     images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
     out: Out = Path("heatmaps"),
     npy: Annotated[bool, typer.Option("--npy", help="Also write the raw maps as NPY (float32).")] = False,
-    method: Annotated[str | None, typer.Option(help="A CAM method of pytorch-grad-cam instead of the head's own maps: gradcam, layercam, ...")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="A CAM method of pytorch-grad-cam instead of the head's own maps: gradcam, layercam, ..."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: the run's own.")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -103,13 +121,18 @@ def explain(
     from medmtl.progress import Progress
     from medmtl.workflows.explaining import explain as run_explanation
 
-    done = run_explanation(run, list(images), out=out, npy=npy, method=method, device=device, progress=Progress(quiet=quiet))
+    done = run_explanation(
+        run, list(images), out=out, npy=npy, method=method, device=device, progress=Progress(quiet=quiet)
+    )
     typer.echo(f"{done.images} images, {done.candidates} candidates above threshold")
     typer.echo(f"index {done.index}")
 
 
 @app.command()
-def results(runs: Annotated[list[Path], typer.Argument(help="Run folders.")], out: Annotated[Path | None, typer.Option(help="Markdown file to write; default: print.")] = None) -> None:
+def results(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
+    out: Annotated[Path | None, typer.Option(help="Markdown file to write; default: print.")] = None,
+) -> None:
     """Make the tables of docs/results.md from run folders."""
     from medmtl.files import write_text
     from medmtl.reporting.results import collect_results, render_results
@@ -144,7 +167,10 @@ def data_make(
     name: Annotated[str, typer.Argument(help="Data set; see `medmtl data list`.")],
     root: Annotated[Path, typer.Option(help="Folder of the data set, in its official layout.")],
     out: Annotated[Path, typer.Option(help="Manifest to write (.csv or .parquet).")],
-    option: Annotated[list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="An option of the data set; may be repeated.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", metavar="KEY=VALUE", help="An option of the data set; may be repeated."),
+    ] = None,
 ) -> None:
     """Make the manifest of a public data set."""
     from medmtl.workflows.manifests import make
@@ -159,7 +185,9 @@ def data_synth(
     n: Annotated[int, typer.Option("--n", min=1, help="Number of images.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
     size: Annotated[int, typer.Option(min=64, max=8192, help="Side of the images, in pixels.")] = 512,
-    domain: Annotated[str, typer.Option(help="Camera and population: standard, warm, red, pale, dim, hazy, varied.")] = "standard",
+    domain: Annotated[
+        str, typer.Option(help="Camera and population: standard, warm, red, pale, dim, hazy, varied.")
+    ] = "standard",
 ) -> None:
     """Make synthetic fundus images with exact truth for every task."""
     from medmtl.data.synthetic import write_dataset
@@ -190,18 +218,62 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: list[str]) -> int:
-    """Runs one command line and gives its exit code."""
-    if not os.environ.get("MEDMTL_WARNINGS"):
-        warnings.simplefilter("ignore")
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line and gives its exit code: 0, 1 (problems found), 2 (an error to mend), 128 + signal."""
+    _quiet_libraries()
     try:
-        app(arguments, prog_name="medmtl", standalone_mode=True)
+        result = app(list(arguments), prog_name="medmtl", standalone_mode=False)
+        return result if isinstance(result, int) else 0
     except MedmtlError as error:
-        typer.echo(f"error: {error}", err=True)
-        return 2
+        return _refuse(error)
+    except BrokenPipeError:
+        return _unheard()
+    except OSError as error:
+        if error.errno is None:
+            raise
+        return _refuse(_system_error(error))
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         typer.echo("stopped", err=True)
         return 130
-    return 0
+    except _ClickError as error:
+        return _refuse_usage(error)
+
+
+def _refuse_usage(error: Exception) -> int:
+    """One line for a command line that cannot be parsed; nothing where the help was already shown."""
+    message: str = error.format_message()  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    if message:
+        remedy = f"see {context.command_path if context is not None else 'medmtl'} --help"
+        _refuse(MedmtlError(message.rstrip("."), remedy=remedy))
+    return 2
+
+
+def _refuse(error: MedmtlError) -> int:
+    typer.echo(f"error: {error}", err=True)
+    return 2
+
+
+def _system_error(error: OSError) -> MedmtlError:
+    """What the system refused outside of our own writing, such as a library's log on a full disk."""
+    from medmtl.files import output_error
+
+    return output_error(error, Path(str(error.filename)) if error.filename else Path.cwd())
+
+
+def _unheard() -> int:
+    """Whoever read our output has stopped reading (``medmtl ... | head``); nothing is to be said any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
+
+
+def _quiet_libraries() -> None:
+    """Keeps the libraries' remarks out of what we say; MEDMTL_WARNINGS=1 lets them speak."""
+    if os.environ.get("MEDMTL_WARNINGS"):
+        return
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    for name in ("pydicom", "PIL", "tifffile", "nibabel.global"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
