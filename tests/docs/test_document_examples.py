@@ -58,6 +58,7 @@ def test_the_configuration_of_bring_your_own_data():
 
     text = re.search(r"```yaml\n(.*?)```", (DOCS / "bring-your-own-data.md").read_text(encoding="utf-8"), re.DOTALL)[1]
     config = parse_config(yaml.safe_load(text))
-    task = build_task("dr", config.tasks["dr"])
-    (dr,) = task.target.classes
-    assert (dr.column, dr.positive) == ("dr_grade", ("1", "2", "3", "4"))
+    for name, block in config.tasks.items():
+        (found,) = build_task(name, block).target.classes
+        assert (found.column, found.positive) == ("dr_grade", ("1", "2", "3", "4"))
+    assert {block.type for block in config.tasks.values()} == {"classification", "localization"}
