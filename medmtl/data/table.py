@@ -12,7 +12,7 @@ from typing import Any
 from medmtl.data.problems import Problem, manifest_error
 from medmtl.errors import ManifestError
 
-_BOMS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+_BOMS = {b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 _SAVE_AS = "save the table as CSV in UTF-8"
 
 

@@ -68,7 +68,7 @@ def build_encoder(name: str, weights: str = "imagenet", batch_norm_momentum: flo
         ConfigError: The name is not known.
         CheckpointError: The weights cannot be had or do not fit.
     """
-    encoder = encoders.get(name)(weights)
+    encoder = encoders.get(name, where="model.encoder.name")(weights)
     if batch_norm_momentum is not None:
         set_batch_norm_momentum(encoder, batch_norm_momentum)
     return encoder
