@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from medmtl.errors import OutputError
@@ -28,6 +29,9 @@ _REMEDIES = {
 }
 
 
+_TEMPORARY = re.compile(r"\..*\.(\d+)-[0-9a-f]{8}\.tmp(\..*)?")
+
+
 def output_error(error: OSError, path: Path) -> OutputError:
     """Turns what the operating system said about writing ``path`` into one clear line."""
     fallback = (f"cannot be written ({error.strerror or error})", "choose another place")
@@ -38,6 +42,32 @@ def output_error(error: OSError, path: Path) -> OutputError:
 def _neighbor(path: Path) -> Path:
     # The suffix stays, because many writers choose their format by it; the stem is cut so that long names stay legal.
     return path.with_name(f".{path.stem[:80]}.{os.getpid()}-{secrets.token_hex(4)}.tmp{path.suffix}")
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether the name is that of a file or folder that was still being written."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def remove_litter(folder: Path) -> None:
+    """Removes temporaries in a folder and below that a killed process left; those of living processes stay."""
+    for path in folder.rglob(".*.tmp*"):
+        owner = _TEMPORARY.fullmatch(path.name)
+        if owner is not None and not _alive(int(owner[1])):
+            with suppress(OSError):
+                _remove(path)
+
+
+def _alive(process: int) -> bool:
+    if process == os.getpid():  # also a namesake before us, as the first process of a container is
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _flush(path: Path) -> None:

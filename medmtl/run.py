@@ -16,13 +16,14 @@ from typing import Any
 import yaml
 
 from medmtl.config import RunConfig, parse_config
-from medmtl.errors import RunError
-from medmtl.files import write_text
+from medmtl.errors import ConfigError, RunError
+from medmtl.files import is_temporary, write_text
 
 FORMAT = 1
 """Version of the folder's layout; a reader refuses a newer one."""
 
 _RECORD = "run.json"
+_CONFIG = "config.yaml"
 _PACKAGES = ("torch", "torchvision", "monai", "pytorch-ignite", "torchjd", "numpy", "opencv-python-headless", "scikit-learn")
 
 
@@ -45,11 +46,10 @@ class RunFolder:
         Raises:
             RunError: The folder exists and is not empty.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise RunError("the run folder exists already", where=path, remedy="choose another --out, or go on with --resume")
+        check_free(path)
         run = cls(path, config)
-        write_text(path / "config.yaml", dump_config(config))
         run.write_record({"format": FORMAT, **_birth_record(config)})
+        write_text(path / _CONFIG, dump_config(config))  # last: a folder without it is not yet a run
         return run
 
     @classmethod
@@ -63,15 +63,16 @@ class RunFolder:
             raise RunError("there is no such run folder", where=path, remedy="give the folder that `medmtl train --out` made")
         try:
             record = json.loads((path / _RECORD).read_text(encoding="utf-8"))
-            data = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
+            data = yaml.safe_load((path / _CONFIG).read_text(encoding="utf-8"))
             version = record["format"]
         except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
-            remedy = f"a run folder holds {_RECORD} and config.yaml"
-            raise RunError("this is not a run folder", where=path, remedy=remedy) from None
-        if not isinstance(version, int) or version > FORMAT:
+            raise _no_run(path) from None
+        if not isinstance(version, int) or not isinstance(data, dict):
+            raise _no_run(path)
+        if version > FORMAT:
             remedy = f"this version reads up to format {FORMAT}: upgrade medmtl"
             raise RunError("the run was made by a newer version of medmtl", where=path, found=f"format {version}", remedy=remedy)
-        return cls(path, parse_config(data))
+        return cls(path, _own_config(data, path / _CONFIG))
 
     @property
     def last(self) -> Path:
@@ -115,6 +116,40 @@ class RunFolder:
     def update_record(self, **entries: Any) -> None:
         """Adds entries to ``run.json``."""
         self.write_record({**self.record, **entries})
+
+
+def check_free(path: Path) -> None:
+    """Accepts a place where a run can be made: nothing, an empty folder, or a run that was killed while being made.
+
+    Raises:
+        RunError: Something is there already.
+    """
+    if path.is_dir() and all(_unborn(entry) for entry in path.iterdir()):
+        return
+    if path.exists() or path.is_symlink():
+        remedy = "choose another --out, or go on with --resume"
+        raise RunError("the run folder exists already", where=path, remedy=remedy)
+
+
+def _unborn(entry: Path) -> bool:
+    if is_temporary(entry):
+        return True
+    try:
+        return entry.name == _RECORD and "config_hash" in json.loads(entry.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _no_run(path: Path) -> RunError:
+    return RunError("this is not a run folder", where=path, remedy=f"a run folder holds {_RECORD} and {_CONFIG}")
+
+
+def _own_config(data: Mapping[str, Any], path: Path) -> RunConfig:
+    try:
+        return parse_config(data)
+    except ConfigError as error:
+        where = f"{path}: {error.where}" if error.where else path
+        raise RunError(error.what, where=where, found=error.found, remedy=error.remedy) from None
 
 
 def dump_config(config: RunConfig) -> str:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from monai.data import CacheDataset, Dataset, PersistentDataset, set_track_meta
+from monai.data import set_track_meta
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from medmtl.config import ViewConfig
-from medmtl.data.markings import expert_files
-from medmtl.data.samples import MaskReference, Sample
+from medmtl.data.caching import cached, mendable
+from medmtl.data.samples import Sample
 from medmtl.data.sampling import Draw, ViewStream
-from medmtl.data.transforms import VERSION, AnyTarget, fixed_transforms, random_transforms
-from medmtl.errors import MedmtlError
-from medmtl.files import sha256_file
+from medmtl.data.targets import AnyTarget
+from medmtl.data.transforms import random_transforms
+from medmtl.errors import MedmtlError, TrainingError
 
 
 @dataclass(frozen=True)
@@ -83,12 +81,13 @@ class ViewDataset(torch.utils.data.Dataset[dict[str, Any]]):
         set_track_meta(False)  # geometry is carried by our own six numbers; MetaTensors would only cost time
         self.samples = list(samples)
         self.random = random_transforms(view, targets, training=training)
-        self.fixed = _cached(self.samples, view, targets, cache, cache_dir, progress)
+        self.fixed = cached(self.samples, view, targets, cache, cache_dir, progress=progress)
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, draw: Draw | int) -> dict[str, Any]:
+        """A sample's tensors and its ``index``; or the ``error`` that a user can mend, as a value."""
         index, seed = (draw, 0) if isinstance(draw, int) else draw
         self.random.set_random_state(seed=seed % 2**32)
         try:
@@ -96,67 +95,6 @@ class ViewDataset(torch.utils.data.Dataset[dict[str, Any]]):
         except RuntimeError as error:  # MONAI wraps what a transform raises
             return {"error": mendable(error)}
         return {**item, "index": index}
-
-
-def _cached(
-    samples: Sequence[Sample],
-    view: ViewConfig,
-    targets: Sequence[AnyTarget],
-    cache: str,
-    cache_dir: Path | None,
-    progress: bool,
-) -> Dataset:
-    transform = fixed_transforms(view, targets)
-    if cache == "disk" and cache_dir is not None:
-        recipe = _recipe(view, targets)
-        items = [{"sample": sample, "key": _content_key(sample, targets, recipe)} for sample in samples]
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        return PersistentDataset(items, transform, cache_dir=cache_dir, hash_func=lambda item: item["key"].encode())
-    items = [{"sample": sample} for sample in samples]
-    if cache == "memory":
-        # No random transform follows inside MONAI's dataset, and ours never write into what they are given.
-        try:
-            return CacheDataset(items, transform, num_workers=2, progress=progress, copy_cache=False)
-        except RuntimeError as error:
-            raise mendable(error) from None
-    return Dataset(items, transform)
-
-
-def mendable(error: BaseException) -> MedmtlError:
-    """The error that a user can mend within a chain of causes.
-
-    Raises:
-        BaseException: There is none: the error itself.
-    """
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, MedmtlError):
-            return cause
-        cause = cause.__cause__ or cause.__context__
-    raise error
-
-
-def _recipe(view: ViewConfig, targets: Sequence[AnyTarget]) -> str:
-    fixed = view.model_dump(include={"size", "crop", "contrast"})
-    return json.dumps([VERSION, fixed, [repr(target) for target in targets]], sort_keys=True)
-
-
-def _content_key(sample: Sample, targets: Sequence[AnyTarget], recipe: str) -> str:
-    """Changes with the bytes of any file of the sample, its labels, and the fixed transforms: never stale."""
-    files = [sample.image, *([sample.fov] if sample.fov else [])]
-    for _, reference in sorted(sample.masks.items()):
-        files += _mask_files(reference)
-    labels = json.dumps([sorted(sample.labels.items()), sorted((name, str(mask)) for name, mask in sample.masks.items())])
-    digest = hashlib.sha256(f"{recipe}\n{labels}".encode())
-    for path in files:
-        digest.update(sha256_file(path).encode())
-    return digest.hexdigest()
-
-
-def _mask_files(reference: MaskReference) -> list[Path]:
-    if reference.path is None:
-        return []
-    return expert_files(reference.path) if "*" in reference.path.name else [reference.path]
 
 
 def collate(view: str, items: Sequence[Mapping[str, Any]]) -> Batch:
@@ -183,12 +121,18 @@ def checked(batches: Iterable[Batch | MedmtlError]) -> Iterator[Batch]:
     """Batches as a loader gives them.
 
     Raises:
-        MedmtlError: What a worker ran into.
+        MedmtlError: What a worker ran into, or that a worker was killed.
     """
-    for batch in batches:
-        if isinstance(batch, MedmtlError):
-            raise batch
-        yield batch
+    try:
+        for batch in batches:
+            if isinstance(batch, MedmtlError):
+                raise batch
+            yield batch
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        remedy = "the memory may be used up: fewer data.workers, or data.cache=disk"
+        raise TrainingError("a loader process died", found=str(error).split(".")[0], remedy=remedy) from None
 
 
 class _StreamSampler(Sampler[list[Draw]]):

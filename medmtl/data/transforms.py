@@ -109,7 +109,9 @@ class TakeView(Transform):
         field: FieldOfView = data["field"]
         image, mask = field_view(data["image"], field, self.view)
         geometry = view_geometry(field, self.view)
-        result: dict[Hashable, Any] = {"image": np.rint(image * 255).astype(np.uint8).transpose(2, 0, 1)}
+        # Contiguous as caches keep it: sums over an image depend, in their last digit, on its order in memory.
+        planes = np.ascontiguousarray(np.rint(image * 255).astype(np.uint8).transpose(2, 0, 1))
+        result: dict[Hashable, Any] = {"image": planes}
         result["field"] = mask[None].astype(np.uint8)
         result["geometry"] = np.array(geometry.as_tuple(), dtype=np.int64)
         for target in self.targets:
