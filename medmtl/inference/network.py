@@ -48,7 +48,7 @@ def load_weights(network: Network, weights: dict[str, torch.Tensor], where: obje
     """
     try:
         network.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise CheckpointError("the weights do not fit the run's configuration", where=where, found=reason) from None
 

@@ -59,10 +59,15 @@ def evaluation_batches(
     """Every sample once, in order, as a view shows it, without random changes; with the tasks' targets or without."""
     asked = [task.target for task in tasks] if targets else []
     dataset = ViewDataset(samples, config.views[view], asked, training=False)
+    return dataset_batches(dataset, view, config, workers=config.data.workers)
+
+
+def dataset_batches(dataset: ViewDataset, view: str, config: RunConfig, *, workers: int) -> Iterable[Batch]:
+    """Every sample of an evaluation data set once, in order; whole views are larger than the patches of training."""
     settings = config.views[view]
     size = max(1, settings.batch_size // (4 if settings.patch is not None else 1))
-    workers = min(config.data.workers, -(-len(samples) // size))
-    return evaluation_loader(dataset, view, batch_size=size, workers=workers)
+    needed = -(-len(dataset) // size)
+    return evaluation_loader(dataset, view, batch_size=size, workers=min(workers, needed))
 
 
 def predict(

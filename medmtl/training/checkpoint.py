@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
-from collections.abc import Mapping
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,31 +24,54 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     Raises:
         OutputError: It cannot be written.
     """
+    # By way of memory, because torch hides what the operating system said about a file (full disk, no permission).
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, buffer)
     with atomic_write(path) as temporary:
-        try:
-            torch.save({"format": FORMAT, **state}, temporary)
-        except RuntimeError as error:  # torch wraps the disk's refusal
-            raise OSError(28, "No space left on device", str(temporary)) from error
+        temporary.write_bytes(buffer.getbuffer())
 
 
-def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+def load_checkpoint(
+    path: Path, device: torch.device | str = "cpu", *, needs: Sequence[str] = ("network",)
+) -> dict[str, Any]:
     """Reads a checkpoint.
 
+    Args:
+        path: The file.
+        device: Where tensors are put.
+        needs: Parts that must be in it.
+
     Raises:
-        CheckpointError: It is missing, damaged, not a checkpoint, or from a newer version.
+        CheckpointError: It is missing, damaged, not a checkpoint, from a newer version, or lacks a part.
     """
     if not path.is_file():
-        raise CheckpointError("there is no checkpoint", where=path, remedy="the run was not trained yet: medmtl train ... --out RUN")
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError, ValueError) as error:
-        reason = " ".join(str(error).split())[:80]
-        raise CheckpointError("the checkpoint cannot be read", where=path, found=reason, remedy="it may be damaged: restore or retrain it") from None
-    if not isinstance(state, dict) or "format" not in state:
+        remedy = "the run was not trained yet: medmtl train ... --out RUN"
+        raise CheckpointError("there is no checkpoint", where=path, remedy=remedy)
+    state = _read(path, device)
+    if not isinstance(state, dict) or not isinstance(state.get("format"), int):
         raise CheckpointError("this is not a checkpoint of medmtl", where=path)
     if state["format"] > FORMAT:
-        raise CheckpointError("the checkpoint is from a newer version", where=path, found=f"format {state['format']}", remedy="upgrade medmtl")
-    return dict(state)
+        found = f"format {state['format']}"
+        raise CheckpointError("the checkpoint is from a newer version", where=path, found=found, remedy="upgrade medmtl")
+    lacking = [name for name in needs if name not in state]
+    if lacking:
+        raise CheckpointError("the checkpoint lacks a part", where=path, found=f"no '{lacking[0]}'")
+    return state
+
+
+def _read(path: Path, device: torch.device | str) -> Any:
+    remedy = "it may be damaged: restore or retrain it"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch itself reads over a flipped bit
+        state = torch.load(path, map_location=device, weights_only=True) if damaged is None else None
+    except Exception as error:  # noqa: BLE001  a damaged archive or pickle can raise anything
+        reason = " ".join(str(error).split())[:80] or type(error).__name__
+        raise CheckpointError("the checkpoint cannot be read", where=path, found=reason, remedy=remedy) from None
+    if damaged is not None:
+        found = f"wrong checksum of {damaged}"
+        raise CheckpointError("the checkpoint cannot be read", where=path, found=found, remedy=remedy)
+    return state
 
 
 def weights_hash(weights: Mapping[str, torch.Tensor]) -> str:

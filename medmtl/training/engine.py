@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import threading
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,32 +15,25 @@ from ignite.engine import Engine, Events
 
 from medmtl.config import RunConfig
 from medmtl.data.loading import Batch
+from medmtl.errors import CheckpointError
+from medmtl.inference.network import load_weights
 from medmtl.optim import Method, Services, StepReport
 from medmtl.progress import Progress
 from medmtl.randomness import restore_torch_state, torch_state
 from medmtl.run import RunFolder
 from medmtl.training.checkpoint import load_checkpoint, save_checkpoint
+from medmtl.training.interruption import InterruptedTraining as InterruptedTraining
+from medmtl.training.interruption import StopWish
 from medmtl.training.problem import NetworkProblem, to_device
 from medmtl.training.schedule import learning_rate_factor, set_learning_rates
-from medmtl.training.tracking import Tracker, step_values
+from medmtl.training.tracking import Tracker, log_columns, step_values
 from medmtl.training.windows import WindowSource
 
 Validate = Callable[[], dict[str, float]]
 """Gives validation figures as ``task/name``; each task's first is the one that selects."""
 
-
-class InterruptedTraining(Exception):  # noqa: N818  not an error: the run was asked to stop and has saved itself
-    """Training was asked to stop; everything is saved.
-
-    Args:
-        step: Updates done.
-        number: The signal.
-    """
-
-    def __init__(self, step: int, number: int) -> None:
-        super().__init__(f"stopped after step {step}; everything is saved: go on with --resume")
-        self.step = step
-        self.number = number
+_SILENT = logging.Logger("medmtl.engine", level=logging.CRITICAL + 1)
+"""Ignite would print every error a second time."""
 
 
 @dataclass
@@ -105,7 +97,7 @@ class Trainer:
         self.standing = Standing()
         self.epoch_steps = source.steps_per_epoch
         self.total = self.epoch_steps * self.config.training.epochs
-        self._signal: int | None = None
+        self._wish = StopWish()
         self._began = time.perf_counter()
 
     def fit(self) -> Standing:
@@ -113,18 +105,20 @@ class Trainer:
 
         Raises:
             InterruptedTraining: SIGINT or SIGTERM came; the run is saved.
-            TrainingError: A loss is not finite; the last good state is saved.
+            TrainingError: A loss is not finite; the last checkpoint stands.
+            OutputError: The disk is full; the last checkpoint stands.
         """
         if self.standing.finished:
             return self.standing
         engine = Engine(self._process)
+        engine.logger = _SILENT
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._after_step)
         self._resume_at(engine)
-        with self._tracker() as self.tracker, self._watch_signals(), self._bar():
+        with self._tracker() as self.tracker, self._wish.watched(), self._bar():
             start = self.standing.step
             engine.run(self.source.windows(start, self.total), max_epochs=self.config.training.epochs, epoch_length=self.epoch_steps)
-        if self._signal is not None and not self.standing.finished:
-            raise InterruptedTraining(self.standing.step, self._signal)
+        if self._wish.number is not None and not self.standing.finished:
+            raise InterruptedTraining(self.standing.step, self._wish.number)
         return self.standing
 
     def state_dict(self) -> dict[str, Any]:
@@ -145,12 +139,17 @@ class Trainer:
         Raises:
             CheckpointError: It is damaged or belongs to another run.
         """
-        state = load_checkpoint(self.run.last)
-        self.problem.network.load_state_dict(state["network"])
-        self.method.load_state_dict(state["method"])
-        self.services.load_state_dict(state["services"])
-        self.standing = Standing(**state["standing"])
-        restore_torch_state(state["random"])
+        state = load_checkpoint(self.run.last, needs=("standing", "network", "method", "services", "random"))
+        load_weights(self.problem.network, state["network"], self.run.last)
+        try:
+            self.method.load_state_dict(state["method"])
+            self.services.load_state_dict(state["services"])
+            self.standing = Standing(**state["standing"])
+            restore_torch_state(state["random"])
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:120]
+            remedy = "it belongs to another run: train anew with another --out"
+            raise CheckpointError("the checkpoint does not fit", where=self.run.last, found=reason, remedy=remedy) from None
 
     def save(self) -> None:
         """Writes the last checkpoint."""
@@ -177,9 +176,9 @@ class Trainer:
         self.bar.advance(note="  ".join(f"{task} {value:.3f}" for task, value in report.losses.items()))
         if step % self.epoch_steps == 0:
             self._end_epoch(engine, epoch)
-        elif step % self.config.training.checkpoint_every == 0 or self._signal is not None:
-            self.save()
-        if self._signal is not None:
+        elif step % self.config.training.checkpoint_every == 0 or self._wish.number is not None:
+            self._checkpoint()
+        if self._wish.number is not None:
             engine.terminate()
 
     def _end_epoch(self, engine: Engine, epoch: int) -> None:
@@ -196,11 +195,15 @@ class Trainer:
         if epoch == self.config.training.epochs or (patience is not None and self.standing.without_gain >= patience):
             self.standing.finished = True
             engine.terminate()
+        self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        self.tracker.sync()
         self.save()
 
     def _select(self, figures: dict[str, float], epoch: int) -> None:
         score = selection_score(figures)
-        if not np.isfinite(score) or score > self.standing.best_score:
+        if is_better(score, self.standing.best_score):
             self.standing.best_score = score if np.isfinite(score) else self.standing.best_score
             self.standing.best_epoch = epoch
             self.standing.without_gain = 0
@@ -226,20 +229,10 @@ class Trainer:
         with self.progress.bar("training", self.total - self.standing.step) as self.bar:
             yield
 
-    @contextmanager
-    def _watch_signals(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self._note_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
-    def _note_signal(self, number: int, _: Any) -> None:
-        self._signal = number
+def is_better(score: float, best: float) -> bool:
+    """Whether a validation score is the best so far; an undefined one is only as long as none was defined."""
+    return score > best if np.isfinite(score) else best == float("-inf")
 
 
 def selection_score(figures: dict[str, float]) -> float:
@@ -249,9 +242,3 @@ def selection_score(figures: dict[str, float]) -> float:
         first.setdefault(name.split("/", 1)[0], value)
     values = [value for value in first.values() if np.isfinite(value)]
     return float(np.mean(values)) if values else float("nan")
-
-
-def log_columns(tasks: Sequence[str], metrics: Sequence[str]) -> tuple[str, ...]:
-    """Columns of a run's log."""
-    per_task = [f"{kind}/{task}" for kind in ("loss", "count", "weight") for task in tasks]
-    return (*per_task, "gradient_norm", *(f"metric/{name}" for name in metrics))

@@ -32,7 +32,7 @@ def learning_rate_factor(step: int, total: int, warmup: float) -> float:
 
 
 def set_learning_rates(groups: Sequence[dict[str, Any]], factor: float) -> None:
-    """Sets each group's rate to its own peak times the factor."""
+    """Sets each group's rate to its own peak (the rate it was made with) times the factor."""
     for group in groups:
         group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
 
@@ -47,8 +47,7 @@ def adamw_factory(config: TrainingConfig, encoder_prefixes: tuple[str, ...] = ("
             decay = config.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((rate, decay), []).append(parameter)
         options = [
-            {"params": parameters, "lr": rate, "weight_decay": decay, "initial_lr": rate}
-            for (rate, decay), parameters in groups.items()
+            {"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in groups.items()
         ]
         return torch.optim.AdamW(options, foreach=True)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from medmtl.files import write_text
+from medmtl.files import output_error, write_text
 from medmtl.optim import StepReport
 
 _FIXED = ("step", "epoch", "split", "seconds", "lr", "skipped")
@@ -22,30 +24,48 @@ class Tracker:
         tensorboard: Folder of the event files; None = no TensorBoard.
         columns: The figures' columns, fixed for the run.
         step: Updates done so far: the log is cut back to them.
+
+    Raises:
+        OutputError: The log cannot be written; so do all methods.
     """
 
     def __init__(self, log: Path, tensorboard: Path | None, columns: tuple[str, ...], *, step: int) -> None:
+        self.path = log
         self.columns = (*_FIXED, *columns)
         kept = [row for row in read_rows(log) if int(row["step"]) <= step] if step else []
-    
         write_text(log, ",".join(self.columns) + "\n" + _csv(kept, self.columns))
-        self._stream = log.open("a", encoding="utf-8", newline="")
-        self._board = _summary_writer(tensorboard, step)
+        with self._said():
+            self._stream = log.open("a", encoding="utf-8", newline="")
+            self._board = _summary_writer(tensorboard, step)
 
     def write(self, step: int, epoch: int, split: str, values: Mapping[str, float], **fixed: Any) -> None:
         """Adds one row."""
         row = {"step": step, "epoch": epoch, "split": split, **fixed, **{k: f"{v:.7g}" for k, v in values.items()}}
-        self._stream.write(_csv([row], self.columns))
-        self._stream.flush()
-        if self._board is not None:
-            for name, value in values.items():
+        with self._said():
+            self._stream.write(_csv([row], self.columns))
+            self._stream.flush()
+            for name, value in values.items() if self._board is not None else ():
                 self._board.add_scalar(f"{split}/{name}", value, step)
+
+    def sync(self) -> None:
+        """Brings the rows to the disk itself: a checkpoint must never be ahead of its log."""
+        with self._said():
+            os.fsync(self._stream.fileno())
 
     def close(self) -> None:
         """Closes the files."""
-        self._stream.close()
+        with suppress(OSError):  # whatever could not be written was said when it was written
+            self._stream.close()
         if self._board is not None:
-            self._board.close()
+            with suppress(OSError):
+                self._board.close()
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise output_error(error, self.path) from error
 
 
 def step_values(report: StepReport) -> dict[str, float]:
@@ -58,13 +78,20 @@ def step_values(report: StepReport) -> dict[str, float]:
     return values
 
 
+def log_columns(tasks: Sequence[str], metrics: Sequence[str]) -> tuple[str, ...]:
+    """Columns of a run's log."""
+    per_task = [f"{kind}/{task}" for kind in ("loss", "count", "weight") for task in tasks]
+    return (*per_task, "gradient_norm", *(f"metric/{name}" for name in metrics))
+
+
 def read_rows(log: Path) -> list[dict[str, str]]:
     """The whole rows of a log; a line that a kill cut short is left out."""
     if not log.exists():
         return []
-    text = log.read_text(encoding="utf-8")
+    text = log.read_text(encoding="utf-8", errors="replace")
     whole = text[: text.rfind("\n") + 1]
-    return [row for row in csv.DictReader(io.StringIO(whole)) if row.get("step", "").isdigit() and None not in row.values()]
+    rows = csv.DictReader(io.StringIO(whole))
+    return [row for row in rows if (row.get("step") or "").isdigit() and None not in row.values()]
 
 
 def _csv(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...]) -> str:

@@ -1,0 +1,126 @@
+"""Everything of a run that its configuration decides, checked before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from medmtl.config import RunConfig
+from medmtl.data.checks import check_files, check_labels, check_view
+from medmtl.data.cohort import Cohort, read_cohort
+from medmtl.data.loading import ViewDataset
+from medmtl.data.samples import Sample
+from medmtl.errors import ConfigError
+from medmtl.inference.network import Network, build_network, build_tasks, choose_device
+from medmtl.inference.predict import view_tasks
+from medmtl.optim import Method, make_method
+from medmtl.progress import Progress
+from medmtl.randomness import derive_seed, seed_torch
+from medmtl.tasks import AnyTask
+from medmtl.training.problem import NetworkProblem, build_problem
+from medmtl.training.schedule import adamw_factory
+
+
+class Setup:
+    """Device, method, tasks and samples of a run.
+
+    Args:
+        config: The configuration.
+
+    Raises:
+        MedmtlError: What cannot be run.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self.device = choose_device(config.training.device)
+        self.method: Method = make_method(config.method.name, **config.method.arguments)
+        self.tasks = build_tasks(config)
+        self.cohort: Cohort = read_cohort(config.data)
+        self._check_combinations()
+        targets = [task.target for task in self.tasks]
+        check_labels(self.cohort.training, targets, self.cohort.validation)
+        check_files([*self.cohort.training, *self.cohort.validation], targets)
+
+    def _check_combinations(self) -> None:
+        if self.config.training.patience is not None and not self.cohort.validation:
+            remedy = "set data.validation_fraction, or drop patience"
+            raise ConfigError("early stopping needs a validation set", where="training.patience", remedy=remedy)
+        if self.method.info.needs_split and self.config.model.architecture != "cooperative":
+            what = f"method '{self.method.info.name}' needs one sub-model per task"
+            remedy = "--set model.architecture=cooperative"
+            raise ConfigError(what, where="model.architecture", found="shared", remedy=remedy)
+        for name, tasks in view_tasks(self.tasks).items():
+            quota = max(task.config.min_per_batch for task in tasks)
+            check_view(name, self.config.views[name], [task.target for task in tasks], quota)
+
+    def network(self) -> Network:
+        """A freshly initialized network on the run's device."""
+        if self.config.training.threads is not None:
+            torch.set_num_threads(self.config.training.threads)
+        seed_torch(derive_seed(self.config.seed, "weights"))
+        memory = torch.channels_last if self.config.training.channels_last else torch.contiguous_format
+        return build_network(self.config, self.tasks).to(self.device, memory_format=memory)  # type: ignore[call-overload,no-any-return]
+
+    def problem(self, network: Network) -> NetworkProblem:
+        """The network as a problem, with the method built on it."""
+        training = self.config.training
+        problem = build_problem(network, self.tasks, precision=training.precision, compiled=training.compile)
+        self.method.build(problem, adamw_factory(training))
+        return problem
+
+    def task_line(self, task: AnyTask) -> str:
+        """A task's classes and labels, for people."""
+        sides = (self.cohort.training, self.cohort.validation)
+        learned, held = (sum(task.target.labelled(sample) for sample in samples) for samples in sides)
+        what = f"task {task.name} ({task.kind}; {', '.join(task.classes)})"
+        return f"{what}: {learned} labelled training samples, {held} labelled validation samples"
+
+
+@dataclass(frozen=True)
+class ViewData:
+    """The samples of one view that say something about any of its tasks."""
+
+    tasks: list[AnyTask]
+    dataset: ViewDataset
+
+
+Cache = tuple[str, Path | None]
+"""Kind and folder of the cache."""
+
+
+def view_data(
+    setup: Setup, samples: Sequence[Sample], cache: Cache, progress: Progress, *, training: bool
+) -> dict[str, ViewData]:
+    """The samples as each view shows them; with a memory cache they are read here.
+
+    Args:
+        setup: The run.
+        samples: The samples of one side.
+        cache: Kind and folder.
+        progress: Where to say how far it is.
+        training: Whether random transforms apply.
+
+    Raises:
+        MedmtlError: A sample that cannot be read (memory cache; the others find it when it is shown).
+    """
+    kind, folder = cache
+    found = {}
+    for view, tasks in view_tasks(setup.tasks).items():
+        # A sample that says nothing about a view's tasks would only cost time.
+        mine = [sample for sample in samples if any(task.target.labelled(sample) for task in tasks)]
+        targets = [task.target for task in tasks]
+        dataset = ViewDataset(
+            mine,
+            setup.config.views[view],
+            targets,
+            training=training,
+            cache=kind,
+            cache_dir=folder,
+            progress=progress.terminal,
+        )
+        found[view] = ViewData(tasks, dataset)
+    return found
