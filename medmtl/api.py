@@ -44,7 +44,15 @@ def train(
     return _train(_resolve(config, overrides), out, resume=resume, progress=Progress(quiet=quiet))
 
 
-def evaluate(run: str | Path, manifest: str | Path, *, split: str | None = "test", out: str | Path | None = None, quiet: bool = False, **options: Any) -> Evaluated:
+def evaluate(
+    run: str | Path,
+    manifest: str | Path,
+    *,
+    split: str | None = "test",
+    out: str | Path | None = None,
+    quiet: bool = False,
+    **options: Any,
+) -> Evaluated:
     """Evaluates a run on a split of a manifest; see :func:`medmtl.workflows.evaluating.evaluate`.
 
     Returns:
@@ -53,7 +61,14 @@ def evaluate(run: str | Path, manifest: str | Path, *, split: str | None = "test
     return _evaluate(run, manifest, split=split, out=out, progress=Progress(quiet=quiet), **options)
 
 
-def explain(run: str | Path, images: str | Path | Sequence[str | Path], *, out: str | Path = "heatmaps", quiet: bool = False, **options: Any) -> Explained:
+def explain(
+    run: str | Path,
+    images: str | Path | Sequence[str | Path],
+    *,
+    out: str | Path = "heatmaps",
+    quiet: bool = False,
+    **options: Any,
+) -> Explained:
     """Makes heat maps of images or folders; see :func:`medmtl.workflows.explaining.explain`.
 
     Returns:
@@ -63,7 +78,9 @@ def explain(run: str | Path, images: str | Path | Sequence[str | Path], *, out: 
     return _explain(run, paths, out=out, progress=Progress(quiet=quiet), **options)
 
 
-def _resolve(config: RunConfig | Mapping[str, Any] | str | Path | Sequence[str | Path], overrides: Sequence[str]) -> RunConfig:
+def _resolve(
+    config: RunConfig | Mapping[str, Any] | str | Path | Sequence[str | Path], overrides: Sequence[str]
+) -> RunConfig:
     if isinstance(config, RunConfig):
         return config
     if isinstance(config, Mapping):

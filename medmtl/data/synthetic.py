@@ -128,7 +128,8 @@ def synthesize(
     layers = light_layers(frame, camera, of_light) + retina_layers(frame, eye, camera, of_eye)
     layers += disc_layers(frame, eye, of_eye) + distractor_layers(frame, eye, of_eye)
     layers += _vessel_layers(vessels, camera.vessel_contrast)
-    painters = paint_lesions(frame, eye, counts, Ground(frame, eye, fov, vessels.labels > 0, of_lesions), of_lesions)
+    ground = Ground(frame, eye, fov, vessels.labels > 0, of_lesions)
+    painters = paint_lesions(frame, eye, counts, ground, of_lesions, camera)
     layers += [painter.layer() for painter in painters.values()]
     disc, cup = disc_masks(frame, eye)
     blank = np.zeros_like(fov)

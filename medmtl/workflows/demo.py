@@ -21,7 +21,12 @@ SEED = 7
 HEADLINES = {
     "anatomy": ("dice.vessel", "dice.disc"),
     "referable": ("auc.referable",),
-    "lesions": ("auc.hard_exudates", "sensitivity_at_1.hard_exudates", "sensitivity_at_1.haemorrhages", "sensitivity_at_1.soft_exudates"),
+    "lesions": (
+        "auc.hard_exudates",
+        "sensitivity_at_1.hard_exudates",
+        "sensitivity_at_1.haemorrhages",
+        "sensitivity_at_1.soft_exudates",
+    ),
 }
 
 
@@ -56,7 +61,12 @@ def run_demo(out: Path, progress: Progress, *, images: int = IMAGES) -> Demo:
     evaluated = evaluate(run.run, manifest, split="test", out=out / "evaluation", progress=progress)
     shown = [sample.image for sample in Manifest.read(manifest).select("test")][:12]
     explained = explain(run.run, shown, out=out / "heatmaps", progress=progress)
-    lines = [*_headlines(evaluated), f"trained in {run.minutes:.1f} minutes", f"heat maps: {explained.index}", f"report: {evaluated.report}"]
+    lines = [
+        *_headlines(evaluated),
+        f"trained in {run.minutes:.1f} minutes",
+        f"heat maps: {explained.index}",
+        f"report: {evaluated.report}",
+    ]
     return Demo(tuple(lines), evaluated.report, explained.index)
 
 
@@ -67,7 +77,9 @@ def _headlines(evaluated: Evaluated) -> list[str]:
         for metric in task.metrics:
             if metric.name in wanted:
                 value = metric.interval
-                lines.append(f"  {task.task}: {metric.label} {value.value:.3f} (95 % {value.low:.3f} to {value.high:.3f})")
+                lines.append(
+                    f"  {task.task}: {metric.label} {value.value:.3f} (95 % {value.low:.3f} to {value.high:.3f})"
+                )
         lines += [f"  {task.task}: {line}" for line in _against_chance(task.tables)]
     return lines
 
@@ -77,5 +89,7 @@ def _against_chance(tables: object) -> list[str]:
     for table in tables:  # type: ignore[attr-defined]
         if table.name.startswith("lesions.") and "candidates" in table.frame:
             rows = table.frame.set_index("candidates")["at_1"]
-            lines.append(f"{table.title} at 1 false positive per image: {rows['model']:.2f}, random points {rows['random points']:.2f}")
+            lines.append(
+                f"{table.title} at 1 false positive per image: {rows['model']:.2f}, random points {rows['random points']:.2f}"
+            )
     return lines

@@ -11,38 +11,24 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from medmtl.data.manifest import Manifest
-from medmtl.data.masks import read_mask_for
 from medmtl.data.reading import read_image
-from medmtl.data.samples import MaskReference, Sample
+from medmtl.data.samples import Sample
 from medmtl.errors import ConfigError, OutputError
 from medmtl.evaluation import EvaluationResult, Example, TaskResult, pick_examples
 from medmtl.files import atomic_write, write_text
-from medmtl.geometry import restore_view
-from medmtl.inference.network import Network, build_network, build_tasks, choose_device, load_weights
 from medmtl.inference.predict import Predicted, evaluation_batches, predict, view_tasks
 from medmtl.progress import Progress
 from medmtl.reporting.report import write_report
 from medmtl.reporting.summary import RunSummary
 from medmtl.run import RunFolder, dump_config, now
 from medmtl.tasks import AnyTask, Settings
-from medmtl.training.checkpoint import load_checkpoint
 from medmtl.workflows.operating import load_operating
+from medmtl.workflows.trained import TrainedRun, open_trained, original_field
 
 LEDGER_COLUMNS = ("row", "date", "run", "run_hash", "seed", "manifest", "manifest_hash", "split", "samples", "code")
-
-
-@dataclass(frozen=True)
-class TrainedRun:
-    """A run's network, ready to predict."""
-
-    folder: RunFolder
-    tasks: tuple[AnyTask, ...]
-    network: Network
-    device: Any
 
 
 @dataclass(frozen=True)
@@ -58,20 +44,6 @@ class Evaluated:
     results: tuple[EvaluationResult, ...]
     folder: Path
     report: Path
-
-
-def open_trained(path: str | Path, device: str | None = None) -> TrainedRun:
-    """Opens a run and loads the checkpoint that validation selected.
-
-    Raises:
-        RunError: No run folder, or one without a checkpoint.
-    """
-    folder = RunFolder.open(Path(path))
-    tasks = build_tasks(folder.config)
-    network = build_network(folder.config, tasks, pretrained=False)
-    load_weights(network, load_checkpoint(folder.selected)["network"], folder.selected)
-    chosen = choose_device(device or folder.config.training.device)
-    return TrainedRun(folder, tasks, network.to(chosen).eval(), chosen)
 
 
 def evaluate(
@@ -109,7 +81,14 @@ def evaluate(
     folder = Path(out) if out is not None else trained.folder.path / "evaluation" / name
     _check_writable(folder)
     collected = _collect(trained, samples, progress)
-    row = record_look(Path(ledger) if ledger else folder.parent / "ledger.csv", trained.folder, manifest, table.content_hash, split, len(samples))
+    row = record_look(
+        Path(ledger) if ledger else folder.parent / "ledger.csv",
+        trained.folder,
+        manifest,
+        table.content_hash,
+        split,
+        len(samples),
+    )
     results, chosen = _results(trained, samples, collected, Path(manifest), table.content_hash, split, row)
     pictures = _pictures(trained, samples, chosen, progress)
     summary = _summary(trained.folder, row)
@@ -132,7 +111,9 @@ def _collect(trained: TrainedRun, samples: Sequence[Sample], progress: Progress)
     return records
 
 
-def _predicted(trained: TrainedRun, samples: Sequence[Sample], view: str, tasks: Sequence[AnyTask]) -> Iterator[Predicted]:
+def _predicted(
+    trained: TrainedRun, samples: Sequence[Sample], view: str, tasks: Sequence[AnyTask]
+) -> Iterator[Predicted]:
     config = trained.folder.config
     # Targets are read again in original pixels, so the loader is asked for images only.
     batches = evaluation_batches(samples, view, tasks, config, targets=False)
@@ -146,16 +127,14 @@ def _original_record(task: AnyTask, item: Predicted) -> Any:
     return task.record(restored, truth, original_field(item), item.origin)
 
 
-def original_field(item: Predicted) -> npt.NDArray[np.bool_]:
-    """The field of view in original pixels: as the manifest gives it, or as it was found, interpolated from the view."""
-    if item.sample.fov is not None:
-        shape = (item.geometry.height, item.geometry.width)
-        return read_mask_for(MaskReference(item.sample.fov), shape, binary=True) > 0
-    return restore_view(item.field.astype(np.float32), item.geometry) >= 0.5
-
-
 def _results(
-    trained: TrainedRun, samples: Sequence[Sample], records: Records, manifest: Path, digest: str, split: str | None, row: str
+    trained: TrainedRun,
+    samples: Sequence[Sample],
+    records: Records,
+    manifest: Path,
+    digest: str,
+    split: str | None,
+    row: str,
 ) -> tuple[list[EvaluationResult], dict[tuple[str, str, str], Example]]:
     config = trained.folder.config
     thresholds = load_operating(trained.folder).thresholds if trained.folder.operating.is_file() else {}
@@ -175,12 +154,24 @@ def _results(
             findings = replace(findings, labelled=len(mine), unlabelled=len(members) - len(mine))
             found.append(TaskResult.of(task.name, task.kind, dataset, findings, examples))
         results.append(
-            EvaluationResult(config.name, record.get("run_hash", ""), manifest.name, digest, split or "all", now(), len(members), tuple(found), row)
+            EvaluationResult(
+                config.name,
+                record.get("run_hash", ""),
+                manifest.name,
+                digest,
+                split or "all",
+                now(),
+                len(members),
+                tuple(found),
+                row,
+            )
         )
     return results, chosen
 
 
-def _pictures(trained: TrainedRun, samples: Sequence[Sample], chosen: Mapping[tuple[str, str, str], Example], progress: Progress) -> dict[tuple[str, str, str], bytes]:
+def _pictures(
+    trained: TrainedRun, samples: Sequence[Sample], chosen: Mapping[tuple[str, str, str], Example], progress: Progress
+) -> dict[tuple[str, str, str], bytes]:
     by_id = {(sample.dataset, sample.id): sample for sample in samples}
     wanted = [by_id[key] for key in dict.fromkeys((dataset, sample_id) for dataset, _, sample_id in chosen)]
     pictures: dict[tuple[str, str, str], bytes] = {}
@@ -201,7 +192,9 @@ def _picture(task: AnyTask, item: Predicted) -> bytes:
     return cv2.imencode(".jpg", drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
 
 
-def record_look(ledger: Path, run: RunFolder, manifest: str | Path, digest: str, split: str | None, samples: int) -> str:
+def record_look(
+    ledger: Path, run: RunFolder, manifest: str | Path, digest: str, split: str | None, samples: int
+) -> str:
     """Adds a line to the ledger of looks at evaluation data, and gives its name.
 
     Raises:
@@ -210,7 +203,18 @@ def record_look(ledger: Path, run: RunFolder, manifest: str | Path, digest: str,
     text = ledger.read_text(encoding="utf-8") if ledger.exists() else ",".join(LEDGER_COLUMNS) + "\n"
     number = len(text.splitlines())
     record = run.record
-    row = [f"L{number}", now(), run.config.name, record.get("run_hash", ""), run.config.seed, Path(manifest).name, digest[:12], split or "all", samples, record.get("git") or record.get("code_version", "")]
+    row = [
+        f"L{number}",
+        now(),
+        run.config.name,
+        record.get("run_hash", ""),
+        run.config.seed,
+        Path(manifest).name,
+        digest[:12],
+        split or "all",
+        samples,
+        record.get("git") or record.get("code_version", ""),
+    ]
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(row)
     write_text(ledger, text + line.getvalue())
@@ -254,4 +258,12 @@ def _data_counts(run: RunFolder) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame()
     rows = json.loads(path.read_text(encoding="utf-8"))["counts"]
-    return pd.DataFrame([{**{key: row[key] for key in ("side", "dataset", "samples")}, **{f"labelled: {task}": count for task, count in row["labelled"].items()}} for row in rows])
+    return pd.DataFrame(
+        [
+            {
+                **{key: row[key] for key in ("side", "dataset", "samples")},
+                **{f"labelled: {task}": count for task, count in row["labelled"].items()},
+            }
+            for row in rows
+        ]
+    )

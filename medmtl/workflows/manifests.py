@@ -25,7 +25,9 @@ def make(name: str, root: Path, out: Path, options: Sequence[str]) -> list[str]:
     frame = make_manifest(name, root, dict(_pair(text) for text in options))
     write_manifest(frame, out)
     splits = frame["split"].replace("", "none").value_counts() if "split" in frame else pd.Series(dtype=int)
-    return [f"manifest {out}: {len(frame)} samples ({', '.join(f'{split} {count}' for split, count in splits.items())})"]
+    return [
+        f"manifest {out}: {len(frame)} samples ({', '.join(f'{split} {count}' for split, count in splits.items())})"
+    ]
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -58,7 +60,11 @@ def _source_of(path: Path) -> Source | None:
 
 
 def _self_tests(source: Source, path: Path) -> Iterable[SelfTest]:
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False) if path.suffix == ".csv" else pd.read_parquet(path).astype(str)
+    frame = (
+        pd.read_csv(path, dtype=str, keep_default_na=False)
+        if path.suffix == ".csv"
+        else pd.read_parquet(path).astype(str)
+    )
     for check in source.check(frame):
         # A count that differs in a known, recorded way is shown with its note, and passes.
         expected = check.found if check.ok else check.expected

@@ -48,7 +48,9 @@ def save_operating(run: RunFolder, operating: Operating) -> None:
     """Writes ``operating.json``."""
     data = {
         "thresholds": operating.thresholds,
-        "scales": {task: {label: asdict(scale) for label, scale in scales.items()} for task, scales in operating.scales.items()},
+        "scales": {
+            task: {label: asdict(scale) for label, scale in scales.items()} for task, scales in operating.scales.items()
+        },
         "missing": operating.missing,
         "unit": "thresholds: probability; scales: logit",
     }
@@ -66,7 +68,12 @@ def load_operating(run: RunFolder) -> Operating:
         raise RunError("the run has no thresholds and no color scale", where=run.path, remedy=remedy)
     try:
         data = json.loads(run.operating.read_text(encoding="utf-8"))
-        scales = {task: {label: ClassScale(**scale) for label, scale in items.items()} for task, items in data["scales"].items()}
+        scales = {
+            task: {label: ClassScale(**scale) for label, scale in items.items()}
+            for task, items in data["scales"].items()
+        }
         return Operating(data["thresholds"], scales, data["missing"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError("the run's thresholds and color scale cannot be read", where=run.operating, found=error) from None
+        raise RunError(
+            "the run's thresholds and color scale cannot be read", where=run.operating, found=error
+        ) from None

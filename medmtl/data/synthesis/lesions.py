@@ -7,11 +7,12 @@ floor in pixels, below which a lesion would vanish in a small image.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from medmtl.data.synthesis.anatomy import Eye, Layer
+from medmtl.data.synthesis.domain import Domain
 from medmtl.data.synthesis.drawing import Canvas, Frame, Mask, Points, blob
 from medmtl.data.synthesis.grading import LesionCounts
 from medmtl.data.synthesis.placement import Ground
@@ -56,8 +57,11 @@ _FULL = 0.8  # the log change that the value 1 on a strength canvas means
 class LesionPainter:
     """Draws the lesions of one class: their strength for the image, their shapes for the mask."""
 
-    def __init__(self, name: str, frame: Frame, rng: np.random.Generator) -> None:
-        self.look, self.frame, self.rng = LOOKS[name], frame, rng
+    def __init__(self, name: str, frame: Frame, rng: np.random.Generator, domain: Domain) -> None:
+        look = LOOKS[name]
+        diameter, strength = look.diameter * domain.lesion_size, look.strength * domain.lesion_contrast
+        self.look = replace(look, diameter=diameter, strength=strength)
+        self.frame, self.rng = frame, rng
         self.canvas = Canvas(frame)
 
     def diameter(self, factor: float = 1.0) -> float:
@@ -80,13 +84,13 @@ class LesionPainter:
 
 
 def paint_lesions(
-    frame: Frame, eye: Eye, counts: LesionCounts, ground: Ground, rng: np.random.Generator
+    frame: Frame, eye: Eye, counts: LesionCounts, ground: Ground, rng: np.random.Generator, domain: Domain
 ) -> dict[str, LesionPainter]:
     """Paints all lesions; classes without any are left out.
 
     Large lesions are placed first, and each takes its ground, so that lesions of two classes rarely overlap.
     """
-    painters = {name: LesionPainter(name, frame, rng) for name in LESIONS if getattr(counts, name)}
+    painters = {name: LesionPainter(name, frame, rng, domain) for name in LESIONS if getattr(counts, name)}
     if "haemorrhages" in painters:
         _haemorrhages(painters["haemorrhages"], counts, eye, ground)
     if "soft_exudates" in painters:

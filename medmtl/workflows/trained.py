@@ -1,0 +1,51 @@
+"""A run's trained network, ready to predict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medmtl.data.masks import read_mask_for
+from medmtl.data.samples import MaskReference
+from medmtl.geometry import restore_view
+from medmtl.inference.network import Network, build_network, build_tasks, choose_device, load_weights
+from medmtl.inference.predict import Predicted
+from medmtl.run import RunFolder
+from medmtl.tasks import AnyTask
+from medmtl.training.checkpoint import load_checkpoint
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run's network, ready to predict."""
+
+    folder: RunFolder
+    tasks: tuple[AnyTask, ...]
+    network: Network
+    device: Any
+
+
+def open_trained(path: str | Path, device: str | None = None) -> TrainedRun:
+    """Opens a run and loads the checkpoint that validation selected.
+
+    Raises:
+        RunError: No run folder, or one without a checkpoint.
+    """
+    folder = RunFolder.open(Path(path))
+    tasks = build_tasks(folder.config)
+    network = build_network(folder.config, tasks, pretrained=False)
+    load_weights(network, load_checkpoint(folder.selected)["network"], folder.selected)
+    chosen = choose_device(device or folder.config.training.device)
+    return TrainedRun(folder, tasks, network.to(chosen).eval(), chosen)
+
+
+def original_field(item: Predicted) -> npt.NDArray[np.bool_]:
+    """The field of view in original pixels: as the manifest gives it, or as it was found, interpolated from the view."""
+    if item.sample.fov is not None:
+        shape = (item.geometry.height, item.geometry.width)
+        return read_mask_for(MaskReference(item.sample.fov), shape, binary=True) > 0
+    return restore_view(item.field.astype(np.float32), item.geometry) >= 0.5
