@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from monai.transforms import (
+    CastToTyped,
     Compose,
     MapTransform,
     RandAffined,
@@ -228,7 +229,8 @@ def random_transforms(view: ViewConfig, targets: Sequence[AnyTarget], *, trainin
     if augment.quarter_turns:
         steps.append(RandRotate90d(maps, prob=0.75, max_k=3))
     if augment.rotate or augment.zoom:
-        steps.append(_affine(maps, augment))
+        # MONAI resamples in float32; maps stay the bytes they were.
+        steps += [_affine(maps, augment), CastToTyped(maps[1:], dtype=torch.uint8)]
     if augment.brightness or augment.contrast or augment.color:
         steps.append(RandColord(augment))
     return Compose(steps)
