@@ -27,7 +27,7 @@ def hard(small_config):
         architecture = "cooperative" if method == "alternating" else "shared"
         return small_config(
             data={"workers": 2, "cache": "memory"},
-            views={"field": {"augment": {"rotate": 20.0, "zoom": 0.1}}},
+            views={"field": {"size": 32, "augment": {"rotate": 20.0, "zoom": 0.1}}},
             model={"architecture": architecture},
             method={"name": method},
             training={"precision": "bf16", "accumulation": 2, "checkpoint_every": 1, "clip_norm": 5.0, **training},
