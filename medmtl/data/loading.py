@@ -92,7 +92,7 @@ class ViewDataset(torch.utils.data.Dataset[dict[str, Any]]):
         self.random.set_random_state(seed=seed % 2**32)
         try:
             item = self.random(dict(self.fixed[index]))
-        except RuntimeError as error:  # MONAI wraps what a transform raises
+        except (RuntimeError, MedmtlError) as error:  # MONAI wraps what a transform raises
             return {"error": mendable(error)}
         return {**item, "index": index}
 
@@ -147,7 +147,13 @@ class _StreamSampler(Sampler[list[Draw]]):
 
 
 def training_loader(
-    dataset: ViewDataset, stream: ViewStream, view: str, numbers: Callable[[], Iterator[int]], *, workers: int, pin: bool
+    dataset: ViewDataset,
+    stream: ViewStream,
+    view: str,
+    numbers: Callable[[], Iterator[int]],
+    *,
+    workers: int,
+    pin: bool,
 ) -> Iterable[Batch]:
     """A loader of a stream's batches, in the order of ``numbers``, over the whole training.
 
@@ -190,4 +196,3 @@ def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     set_track_meta(False)
-
