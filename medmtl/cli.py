@@ -32,6 +32,23 @@ Out = Annotated[Path, typer.Option(help="Folder to write.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors.")]
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        from medmtl import __version__
+
+        typer.echo(f"medmtl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command()
 def demo(out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("demo"), quiet: Quiet = False) -> None:
     """Train, evaluate and explain a three-task model on synthetic fundus images: a few minutes on two CPU cores."""

@@ -200,7 +200,7 @@ def record_look(
     Raises:
         OutputError: The ledger cannot be written.
     """
-    text = ledger.read_text(encoding="utf-8") if ledger.exists() else ",".join(LEDGER_COLUMNS) + "\n"
+    text = _ledger_text(ledger)
     number = len(text.splitlines())
     record = run.record
     row = [
@@ -219,6 +219,16 @@ def record_look(
     csv.writer(line, lineterminator="\n").writerow(row)
     write_text(ledger, text + line.getvalue())
     return f"{ledger.name}:L{number}"
+
+
+def _ledger_text(ledger: Path) -> str:
+    if not ledger.exists():
+        return ",".join(LEDGER_COLUMNS) + "\n"
+    try:
+        return ledger.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        remedy = "choose another --ledger, or mend the file: it is CSV in UTF-8"
+        raise OutputError("the ledger cannot be read", where=ledger, found=error, remedy=remedy) from None
 
 
 def _check_writable(folder: Path) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 from medmtl.data.inspect import Inspection, SelfTest, inspect_manifest
 from medmtl.data.manifest import Manifest, write_manifest
 from medmtl.data.sources import Source, make_manifest, sources
+from medmtl.data.table import read_table
 from medmtl.errors import ConfigError
 from medmtl.files import write_text
 from medmtl.progress import Progress
@@ -60,11 +61,8 @@ def _source_of(path: Path) -> Source | None:
 
 
 def _self_tests(source: Source, path: Path) -> Iterable[SelfTest]:
-    frame = (
-        pd.read_csv(path, dtype=str, keep_default_na=False)
-        if path.suffix == ".csv"
-        else pd.read_parquet(path).astype(str)
-    )
+    table = read_table(path)
+    frame = pd.DataFrame([list(cells) for _, cells in table.rows], columns=list(table.columns), dtype=str)
     for check in source.check(frame):
         # A count that differs in a known, recorded way is shown with its note, and passes.
         expected = check.found if check.ok else check.expected

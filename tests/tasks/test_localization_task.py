@@ -1,0 +1,182 @@
+"""Localization: loss from image-level labels alone, candidates back in original pixels, truth from cell to figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from sklearn.metrics import log_loss
+
+from medmtl.config import TaskBlock
+from medmtl.data.manifest import Manifest
+from medmtl.errors import ConfigError
+from medmtl.geometry import Geometry
+from medmtl.models import ClassMaps
+from medmtl.tasks import Localization, Origin, Settings, build_task
+
+
+def task(**keys: object) -> Localization:
+    built = build_task("les", TaskBlock.model_validate({"type": "localization", "classes": ["he", "ma"], **keys}))
+    assert isinstance(built, Localization)
+    return built
+
+
+def output(logits: torch.Tensor) -> ClassMaps:
+    return ClassMaps(torch.zeros(*logits.shape, 4, 4), logits)
+
+
+def test_loss_is_scikit_learns_mean_over_known_classes():
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(10, 2)), rng.integers(0, 2, (10, 2)).astype(np.float32)
+    labels[3, 0] = labels[4] = np.nan
+    got = task().loss(output(torch.tensor(logits)), torch.tensor(labels), torch.ones(10, 1, 4, 4))
+    want = 0.0
+    for row, probability in zip(labels, 1 / (1 + np.exp(-logits)), strict=True):
+        known = np.isfinite(row)
+        if known.any():
+            want += log_loss(row[known], probability[known], labels=[0, 1])
+    np.testing.assert_allclose(float(got.sum), want, rtol=1e-5)
+    assert got.count == 9
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=20, deadline=None)
+def test_unknown_classes_get_no_gradient(seed: int):
+    rng = torch.Generator().manual_seed(seed)
+    logits = torch.randn(4, 2, generator=rng).requires_grad_()
+    target = torch.randint(0, 2, (4, 2), generator=rng).float()
+    target[torch.rand(4, 2, generator=rng) < 0.5] = torch.nan
+    target[0] = 1
+    got = task().loss(output(logits), target, torch.ones(4, 1, 4, 4))
+    got.sum.backward()
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+    assert ((logits.grad != 0) == ~target.isnan()).all()
+    assert got.count == int(task().labelled_rows(target, torch.ones(1)).sum()) == int((~target.isnan()).any(1).sum())
+
+
+def peak_maps(places: list[tuple[int, int]], cells: int = 16) -> torch.Tensor:
+    """A map per class with one bright cell each at (x, y)."""
+    maps = torch.full((1, len(places), cells, cells), -4.0)
+    for index, (x, y) in enumerate(places):
+        maps[0, index, y, x] = 3.0
+    return maps
+
+
+@pytest.mark.parametrize("geometry", [Geometry(300, 400, -50, 0, 400, 64), Geometry(300, 400, 20, 60, 250, 64)])
+def test_candidates_come_back_in_original_pixels(geometry: Geometry):
+    one = task(candidates={"min_distance": 4, "limit": 3})
+    maps = ClassMaps(peak_maps([(3, 9), (12, 5)]), torch.tensor([[1.0, -1.0]]))
+    (prediction,) = one.predictions(maps, torch.ones(1, 1, 64, 64))
+    assert prediction.maps.shape == (2, 64, 64)
+    restored = one.restore(prediction, geometry)
+    for candidates, (x, y) in zip(restored.candidates, [(3, 9), (12, 5)], strict=True):
+        cell = geometry.side / 16
+        want = (np.array([x, y]) + 0.5) * cell - 0.5 + [geometry.left, geometry.top]
+        best = np.array([candidates.x[0], candidates.y[0]])
+        assert np.abs(best - want).max() <= cell / 2
+        back = geometry.to_view(best[None])[0]
+        assert np.abs(back - np.rint(back)).max() < 1e-9  # peaks are pixels of the view
+    np.testing.assert_array_equal(restored.logits, [1, -1])
+
+
+def test_no_candidate_outside_the_field():
+    field = torch.zeros(1, 1, 64, 64)
+    field[..., :32] = 1
+    (prediction,) = task().predictions(ClassMaps(peak_maps([(12, 5), (2, 2)]), torch.zeros(1, 2)), field)
+    assert all((candidates.x < 32).all() for candidates in prediction.candidates)
+
+
+def world(folder: Path) -> Path:
+    mask = np.zeros((80, 80), np.uint8)
+    mask[20:30, 50:60] = 1
+    Image.fromarray(np.full((80, 80, 3), 90, np.uint8)).save(folder / "i.png")
+    Image.fromarray(mask).save(folder / "he.png")
+    header = "image,id,patient,label:les.he,label:les.ma,label:extra,mask:les.he,mask:les.ma\n"
+    rows = [
+        "i.png,hit,p,1,0,1,he.png,absent",
+        "i.png,miss,q,1,,0,he.png,",
+        "i.png,healthy,r,0,0,,absent,absent",
+        "i.png,bare,s,,,,,",
+    ]
+    (folder / "m.csv").write_text(header + "\n".join(rows) + "\n")
+    return folder / "m.csv"
+
+
+def records(one: Localization, folder: Path) -> list[object]:
+    places = {"hit": (11, 5), "miss": (2, 13), "healthy": (2, 2), "bare": (2, 2)}
+    geometry = Geometry(80, 80, 0, 0, 80, 64)
+    found = []
+    for sample in Manifest.read(world(folder)).samples:
+        x, y = places[sample.id]
+        logit = {"hit": 2.0, "miss": 1.0}.get(sample.id, -2.0)
+        (prediction,) = one.predictions(
+            ClassMaps(peak_maps([(x, y), (1, 1)]), torch.tensor([[logit, -3.0]])), torch.ones(1, 1, 64, 64)
+        )
+        truth = one.truth(sample, (80, 80))
+        origin = Origin(sample.id, sample.patient)
+        found.append(one.record(one.restore(prediction, geometry), truth, np.ones((80, 80), bool), origin))
+    return found
+
+
+def test_absent_is_looked_for_and_empty_is_unknown(tmp_path: Path):
+    one = task()
+    hit, miss, healthy, bare = records(one, tmp_path)
+    assert bare is None
+    assert hit.matches["ma", "ma"] is not None  # type: ignore[attr-defined]
+    assert miss.matches["ma", "ma"] is None  # type: ignore[attr-defined]
+    assert healthy.matches["he", "he"] is not None  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(miss.labels, [1, np.nan])  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(healthy.labels, [0, 0])  # type: ignore[attr-defined]
+
+
+def test_findings_from_the_manifest_on(tmp_path: Path):
+    one = task(readings=[{"map": "he", "column": "extra"}])
+    kept = [item for item in records(one, tmp_path) if item is not None]
+    found = one.findings(kept, Settings(bootstrap=100))  # type: ignore[arg-type]
+    figures = {metric.name: metric for metric in found.metrics}
+    assert figures["auc.he"].interval.value == 1
+    assert figures["auc.he"].n == 3
+    assert figures["auc.he~extra"].n == 2
+    assert "auc.ma" not in figures or not np.isfinite(figures["auc.ma"].interval.value)
+    assert any(name.startswith("sensitivity_at") and name.endswith(".he") for name in figures)
+    assert found.labelled == 3
+    assert one.selection(kept)["auc.he"] == 1  # type: ignore[arg-type]
+    negatives, positives = one.evidence(kept)["he"]  # type: ignore[arg-type]
+    assert (len(negatives), len(positives)) == (1, 2)
+    assert np.isnan(one.selection([])["auc"])
+    assert 0.5 < one.example_score(kept[0]) < 1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"classes": []}, "at least one class"),
+        ({"classes": ["he", "he"]}, "stands twice"),
+        ({"lesions": {"ex": {}}}, "no map of this class; found 'ex'"),
+        ({"lesions": {"ex": {"maps": ["hee"]}}}, "did you mean 'he'"),
+        ({"readings": [{"map": "h", "column": "x"}]}, "no map of this class"),
+        ({"readings": [{"map": "he"}]}, "tasks.les.readings.0.column: a required key is missing"),
+        ({"stride": 3}, "tasks.les.stride"),
+        ({"prior": 1.0}, "less than 1"),
+        ({"candidates": {"limt": 3}}, "did you mean 'limit'"),
+    ],
+)
+def test_contradictions(keys: dict[str, object], said: str):
+    with pytest.raises(ConfigError) as caught:
+        task(**keys)
+    assert said in str(caught.value)
+
+
+def test_a_lesion_of_several_columns_is_their_union_and_unknown_where_one_is(tmp_path: Path):
+    one = task(lesions={"red": {"columns": ["les.he", "les.ma"], "maps": ["he"]}})
+    hit, miss, *_ = Manifest.read(world(tmp_path)).samples
+    truth = one.truth(hit, (80, 80))
+    assert truth.lesion_mask is not None
+    assert truth.lesion_mask.sum() == 100
+    assert one.truth(miss, (80, 80)).lesions["red"] is None
