@@ -96,7 +96,9 @@ def test_interrupts_and_the_system(
 
     monkeypatch.setattr(listing, "method_lines", broken)
     assert run(["methods"]) == code
-    assert len(capfd.readouterr().err.split("\n\n")[-1].strip().splitlines()) == 1  # the newline after ^C comes first
+    said = capfd.readouterr().err.strip()
+    assert len(said.splitlines()) <= 1  # some versions of typer swallow ^C and say nothing
+    assert said.startswith("error: ") == (code == 2)
 
 
 def test_a_reader_that_goes_away_is_no_error():
