@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from monai.data import set_track_meta
+from monai.data import get_track_meta, set_track_meta
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
@@ -78,10 +79,10 @@ class ViewDataset(torch.utils.data.Dataset[dict[str, Any]]):
         cache_dir: Path | None = None,
         progress: bool = False,
     ) -> None:
-        set_track_meta(False)  # geometry is carried by our own six numbers; MetaTensors would only cost time
         self.samples = list(samples)
         self.random = random_transforms(view, targets, training=training)
-        self.fixed = cached(self.samples, view, targets, cache, cache_dir, progress=progress)
+        with _plain_tensors():
+            self.fixed = cached(self.samples, view, targets, cache, cache_dir, progress=progress)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -91,10 +92,22 @@ class ViewDataset(torch.utils.data.Dataset[dict[str, Any]]):
         index, seed = (draw, 0) if isinstance(draw, int) else draw
         self.random.set_random_state(seed=seed % 2**32)
         try:
-            item = self.random(dict(self.fixed[index]))
+            with _plain_tensors():
+                item = self.random(dict(self.fixed[index]))
         except (RuntimeError, MedmtlError) as error:  # MONAI wraps what a transform raises
             return {"error": mendable(error)}
         return {**item, "index": index}
+
+
+@contextmanager
+def _plain_tensors() -> Iterator[None]:
+    """Geometry is carried by our own six numbers and MetaTensors would only cost time; others' pipelines keep theirs."""
+    before = get_track_meta()
+    set_track_meta(False)
+    try:
+        yield
+    finally:
+        set_track_meta(before)
 
 
 def collate(view: str, items: Sequence[Mapping[str, Any]]) -> Batch:
@@ -195,4 +208,3 @@ def _start_worker(_: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    set_track_meta(False)

@@ -153,3 +153,10 @@ def test_what_is_unknown_stays_unknown_in_a_batch(samples, tmp_path):
     assert batch.targets["vessels"][0].eq(255).all()
     assert not batch.targets["vessels"][1].eq(255).any()
     assert batch.targets["referable"].isnan().tolist() == [[True], [False]]
+
+
+def test_monai_pipelines_of_others_keep_their_meta_tensors(samples, tmp_path):
+    from monai.data import get_track_meta
+
+    dataset(samples, tmp_path, "memory")[0, 1]
+    assert get_track_meta()

@@ -89,6 +89,31 @@ def test_twenty_kills_change_no_bit(config_file, tmp_path):
     assert max(reached) > 0
 
 
+def kill_while_writing(process, run, name, after):
+    """Kills as soon as the temporary of a checkpoint is seen, once training has reached a step."""
+    wait_for_steps(run, after)
+    deadline = time.monotonic() + 120
+    while not any((run / "checkpoints").glob(f".{name}.*")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, "it ended before it was caught"
+    process.kill()
+    process.communicate()
+
+
+def test_kills_while_a_checkpoint_is_written_change_no_bit(config_file, tmp_path):
+    finish(start(config_file, tmp_path / "whole"))
+    run, torn = tmp_path / "run", 0
+    for name, after in (("last", 1), ("last", 6), ("last", 9)):
+        process = start(config_file, run, resume=run.exists())
+        kill_while_writing(process, run, name, after)
+        torn += len(temporaries(run))
+    finish(start(config_file, run, resume=True))
+    assert torn > 0
+    assert weights(run) == weights(tmp_path / "whole")
+    assert training_steps(run) == training_steps(tmp_path / "whole")
+    assert not temporaries(run)
+
+
 def wait_for_steps(run, steps):
     deadline = time.monotonic() + 120
     while len(training_steps(run)) < steps:
