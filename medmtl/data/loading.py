@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,14 +133,16 @@ class _Collate:
         return failed if failed is not None else collate(self.view, items)
 
 
-def checked(batches: Iterable[Batch | MedmtlError]) -> Iterator[Batch]:
-    """Batches as a loader gives them.
+def checked(batches: Iterable[Batch | MedmtlError]) -> Generator[Batch, None, None]:
+    """Batches as a loader gives them; its processes end with the iteration, however that ends.
 
     Raises:
         MedmtlError: What a worker ran into, or that a worker was killed.
     """
+    with _signals_held():
+        iterator = iter(batches)
     try:
-        for batch in batches:
+        for batch in iterator:
             if isinstance(batch, MedmtlError):
                 raise batch
             yield batch
@@ -146,6 +151,18 @@ def checked(batches: Iterable[Batch | MedmtlError]) -> Iterator[Batch]:
             raise
         remedy = "the memory may be used up: fewer data.workers, or data.cache=disk"
         raise TrainingError("a loader process died", found=str(error).split(".")[0], remedy=remedy) from None
+    finally:
+        del iterator  # a traceback may keep this frame alive, and with it the processes
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Processes started in the block have SIGINT and SIGTERM blocked from their first instant on."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _StreamSampler(Sampler[list[Draw]]):
@@ -167,7 +184,7 @@ def training_loader(
     *,
     workers: int,
     pin: bool,
-) -> Iterable[Batch]:
+) -> Generator[Batch, None, None]:
     """A loader of a stream's batches, in the order of ``numbers``, over the whole training.
 
     One loader serves all epochs, so that workers start once and an epoch's end costs nothing.
@@ -185,7 +202,7 @@ def training_loader(
     return checked(loader)
 
 
-def evaluation_loader(dataset: ViewDataset, view: str, *, batch_size: int, workers: int) -> Iterable[Batch]:
+def evaluation_loader(dataset: ViewDataset, view: str, *, batch_size: int, workers: int) -> Generator[Batch, None, None]:
     """A loader of every sample once, in order."""
     loader = DataLoader(
         dataset,
@@ -200,11 +217,16 @@ def evaluation_loader(dataset: ViewDataset, view: str, *, batch_size: int, worke
 
 def _start_worker(_: int) -> None:
     """One thread a worker, because the step has the cores; to stop is the parent's business."""
-    import signal
-
     import cv2
 
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group: the parent saves first, then ends us
-        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+    threading.Thread(target=_obey_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _obey_parent(parent: int) -> None:
+    """Ends this process when its parent says so, and not on a signal to the whole group: the parent saves first."""
+    while True:
+        sent = signal.sigwaitinfo({signal.SIGINT, signal.SIGTERM})
+        if sent.si_signo == signal.SIGTERM and sent.si_pid == parent:
+            os._exit(0)

@@ -52,7 +52,9 @@ def load_checkpoint(
         raise CheckpointError("this is not a checkpoint of medmtl", where=path)
     if state["format"] > FORMAT:
         found = f"format {state['format']}"
-        raise CheckpointError("the checkpoint is from a newer version", where=path, found=found, remedy="upgrade medmtl")
+        raise CheckpointError(
+            "the checkpoint is from a newer version", where=path, found=found, remedy="upgrade medmtl"
+        )
     lacking = [name for name in needs if name not in state]
     if lacking:
         raise CheckpointError("the checkpoint lacks a part", where=path, found=f"no '{lacking[0]}'")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from medmtl.training.interruption import InterruptedTraining as InterruptedTrain
 from medmtl.training.interruption import StopWish
 from medmtl.training.problem import NetworkProblem, to_device
 from medmtl.training.schedule import learning_rate_factor, set_learning_rates
+from medmtl.training.standing import Standing, is_better, selection_score
 from medmtl.training.tracking import Tracker, log_columns, step_values
 from medmtl.training.windows import WindowSource
 
@@ -36,24 +36,9 @@ _SILENT = logging.Logger("medmtl.engine", level=logging.CRITICAL + 1)
 """Ignite would print every error a second time."""
 
 
-@dataclass
-class Standing:
-    """How far training is and how well it went: everything that decides about the rest, besides weights and optimizers."""
-
-    step: int = 0
-    best_score: float = float("-inf")
-    best_epoch: int = 0
-    without_gain: int = 0
-    finished: bool = False
-    seconds: float = 0.0
-    losses: dict[str, list[float]] = field(default_factory=dict)
-
-    def state_dict(self) -> dict[str, Any]:
-        """As plain values."""
-        return dict(vars(self))
-
-
-def train_step(method: Method, services: Services, window: Sequence[Sequence[Batch]], *, step: int, total: int, warmup: float) -> StepReport:
+def train_step(
+    method: Method, services: Services, window: Sequence[Sequence[Batch]], *, step: int, total: int, warmup: float
+) -> StepReport:
     """One update: sets the learning rate of this step and lets the method do the rest."""
     set_learning_rates(method.param_groups, learning_rate_factor(step, total, warmup))
     return method.update(window, services)
@@ -114,9 +99,9 @@ class Trainer:
         engine.logger = _SILENT
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._after_step)
         self._resume_at(engine)
-        with self._tracker() as self.tracker, self._wish.watched(), self._bar():
-            start = self.standing.step
-            engine.run(self.source.windows(start, self.total), max_epochs=self.config.training.epochs, epoch_length=self.epoch_steps)
+        windows = self.source.windows(self.standing.step, self.total)
+        with self._tracker() as self.tracker, self._wish.watched(), self._bar(), closing(windows):
+            engine.run(windows, max_epochs=self.config.training.epochs, epoch_length=self.epoch_steps)
         if self._wish.number is not None and not self.standing.finished:
             raise InterruptedTraining(self.standing.step, self._wish.number)
         return self.standing
@@ -149,7 +134,9 @@ class Trainer:
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:120]
             remedy = "it belongs to another run: train anew with another --out"
-            raise CheckpointError("the checkpoint does not fit", where=self.run.last, found=reason, remedy=remedy) from None
+            raise CheckpointError(
+                "the checkpoint does not fit", where=self.run.last, found=reason, remedy=remedy
+            ) from None
 
     def save(self) -> None:
         """Writes the last checkpoint."""
@@ -158,19 +145,36 @@ class Trainer:
     def _resume_at(self, engine: Engine) -> None:
         done = self.standing.step
         if done:
-            engine.load_state_dict({"iteration": done, "max_epochs": self.config.training.epochs, "epoch_length": self.epoch_steps})
+            engine.load_state_dict(
+                {"iteration": done, "max_epochs": self.config.training.epochs, "epoch_length": self.epoch_steps}
+            )
 
     def _process(self, _: Engine, window: list[list[Batch]]) -> StepReport:
         self.problem.network.train()
         here = [to_device(batch, self.device, channels_last=self.config.training.channels_last) for batch in window]
-        return train_step(self.method, self.services, here, step=self.standing.step, total=self.total, warmup=self.config.training.warmup)
+        return train_step(
+            self.method,
+            self.services,
+            here,
+            step=self.standing.step,
+            total=self.total,
+            warmup=self.config.training.warmup,
+        )
 
     def _after_step(self, engine: Engine) -> None:
         report: StepReport = engine.state.output
         self.standing.step += 1
         step, epoch = self.standing.step, -(-self.standing.step // self.epoch_steps)
         rate = self.method.param_groups[0]["lr"]
-        self.tracker.write(step, epoch, "train", step_values(report), seconds=f"{report.seconds:.4f}", lr=f"{rate:.6g}", skipped=int(report.skipped))
+        self.tracker.write(
+            step,
+            epoch,
+            "train",
+            step_values(report),
+            seconds=f"{report.seconds:.4f}",
+            lr=f"{rate:.6g}",
+            skipped=int(report.skipped),
+        )
         for task, value in report.losses.items():
             self.standing.losses.setdefault(task, []).append(value)
         self.bar.advance(note="  ".join(f"{task} {value:.3f}" for task, value in report.losses.items()))
@@ -186,7 +190,9 @@ class Trainer:
         self.standing.losses = {}
         self.method.end_epoch(means)
         figures: dict[str, float] = {}
-        if self.validate is not None and (epoch % self.config.training.validate_every == 0 or epoch == self.config.training.epochs):
+        if self.validate is not None and (
+            epoch % self.config.training.validate_every == 0 or epoch == self.config.training.epochs
+        ):
             figures = self.validate()
             self.tracker.write(self.standing.step, epoch, "val", {f"metric/{k}": v for k, v in figures.items()})
             self._select(figures, epoch)
@@ -214,11 +220,18 @@ class Trainer:
     def _say(self, epoch: int, means: dict[str, float], figures: dict[str, float]) -> None:
         losses = "  ".join(f"{task} {value:.4f}" for task, value in means.items())
         shown = "  ".join(f"{name} {value:.3f}" for name, value in figures.items() if "." not in name)
-        self.progress.say(f"epoch {epoch}/{self.config.training.epochs}  loss: {losses}" + (f"  validation: {shown}" if shown else ""))
+        self.progress.say(
+            f"epoch {epoch}/{self.config.training.epochs}  loss: {losses}" + (f"  validation: {shown}" if shown else "")
+        )
 
     @contextmanager
     def _tracker(self) -> Iterator[Tracker]:
-        tracker = Tracker(self.run.log, self.run.tensorboard, log_columns(self.problem.tasks, self.metric_names), step=self.standing.step)
+        tracker = Tracker(
+            self.run.log,
+            self.run.tensorboard,
+            log_columns(self.problem.tasks, self.metric_names),
+            step=self.standing.step,
+        )
         try:
             yield tracker
         finally:
@@ -228,17 +241,3 @@ class Trainer:
     def _bar(self) -> Iterator[None]:
         with self.progress.bar("training", self.total - self.standing.step) as self.bar:
             yield
-
-
-def is_better(score: float, best: float) -> bool:
-    """Whether a validation score is the best so far; an undefined one is only as long as none was defined."""
-    return score > best if np.isfinite(score) else best == float("-inf")
-
-
-def selection_score(figures: dict[str, float]) -> float:
-    """The mean over tasks of each task's first figure; those that are undefined are left out."""
-    first: dict[str, float] = {}
-    for name, value in figures.items():
-        first.setdefault(name.split("/", 1)[0], value)
-    values = [value for value in first.values() if np.isfinite(value)]
-    return float(np.mean(values)) if values else float("nan")

@@ -29,7 +29,9 @@ class NetworkProblem:
         compiled: Compile the forward pass.
     """
 
-    def __init__(self, network: Network, tasks: Sequence[AnyTask], *, precision: str = "fp32", compiled: bool = False) -> None:
+    def __init__(
+        self, network: Network, tasks: Sequence[AnyTask], *, precision: str = "fp32", compiled: bool = False
+    ) -> None:
         self.network = network
         self._tasks = {task.name: task for task in tasks}
         self.precision = precision
@@ -95,7 +97,9 @@ class SplitNetworkProblem(NetworkProblem):
                 features.append(self.network.encode(view.image, task))
         return features
 
-    def predict(self, batch: MicroBatch, task: str, own: Any, others: Mapping[str, Any], buffers: Buffers = "update") -> TaskLoss:
+    def predict(
+        self, batch: MicroBatch, task: str, own: Any, others: Mapping[str, Any], buffers: Buffers = "update"
+    ) -> TaskLoss:
         """Loss of one task from its own features and the others'."""
         total: TaskLoss | None = None
         for index, view in enumerate(batch):
@@ -124,4 +128,3 @@ def autocast(device: torch.device, precision: str) -> Any:
 def to_device(batch: MicroBatch, device: torch.device, *, channels_last: bool) -> list[Batch]:
     """A micro-batch on a device."""
     return [view.to(device, channels_last=channels_last) for view in batch]
-

@@ -37,7 +37,9 @@ def set_learning_rates(groups: Sequence[dict[str, Any]], factor: float) -> None:
         group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
 
 
-def adamw_factory(config: TrainingConfig, encoder_prefixes: tuple[str, ...] = ("encoder.", "encoders.")) -> OptimizerFactory:
+def adamw_factory(
+    config: TrainingConfig, encoder_prefixes: tuple[str, ...] = ("encoder.", "encoders.")
+) -> OptimizerFactory:
     """A factory of AdamW optimizers: encoders at ``lr``, the rest at ``lr * head_lr_factor``; no decay of biases and norms."""
 
     def make(named: Iterable[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import count, islice
 
@@ -56,18 +57,19 @@ class WindowSource:
         batches = max(feed.stream.batches_per_epoch for feed in self.feeds.values())
         return -(-batches // self.accumulation)
 
-    def windows(self, start: int, stop: int) -> Iterator[list[list[Batch]]]:
+    def windows(self, start: int, stop: int) -> Generator[list[list[Batch]], None, None]:
         """The windows of updates ``start`` to ``stop - 1``."""
         needed = [self._views(step) for step in range(stop)]
-        loaders = {name: iter(self._loader(name, needed, start)) for name in self.feeds}
-        for views in needed[start:]:
-            yield [[next(loaders[name]) for name in views] for _ in range(self.accumulation)]
+        with ExitStack() as stack:  # the loaders' processes end with the windows
+            loaders = {name: stack.enter_context(closing(self._loader(name, needed, start))) for name in self.feeds}
+            for views in needed[start:]:
+                yield [[next(loaders[name]) for name in views] for _ in range(self.accumulation)]
 
     def _views(self, step: int) -> tuple[str, ...]:
         wanted = {self.view_of[task] for task in self.plan(step).tasks}
         return tuple(name for name in self.feeds if name in wanted)
 
-    def _loader(self, name: str, needed: Sequence[tuple[str, ...]], start: int) -> Iterable[Batch]:
+    def _loader(self, name: str, needed: Sequence[tuple[str, ...]], start: int) -> Generator[Batch, None, None]:
         before = sum(name in views for views in needed[:start]) * self.accumulation
         total = sum(name in views for views in needed[start:]) * self.accumulation
         feed = self.feeds[name]

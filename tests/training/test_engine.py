@@ -12,7 +12,9 @@ from medmtl.errors import CheckpointError, ImageError, OutputError, RunError, Tr
 from medmtl.progress import Progress
 from medmtl.run import RunFolder
 from medmtl.training.checkpoint import load_checkpoint, save_checkpoint
-from medmtl.training.engine import InterruptedTraining, Trainer, is_better, selection_score
+from medmtl.training.engine import Trainer
+from medmtl.training.interruption import InterruptedTraining
+from medmtl.training.standing import is_better, selection_score
 from medmtl.training.tracking import Tracker, read_rows
 from medmtl.workflows import training
 from medmtl.workflows.training import train

@@ -11,7 +11,8 @@ import torch
 from medmtl.progress import Progress
 from medmtl.run import RunFolder
 from medmtl.training.checkpoint import load_checkpoint, weights_hash
-from medmtl.training.engine import InterruptedTraining, Trainer
+from medmtl.training.engine import Trainer
+from medmtl.training.interruption import InterruptedTraining
 from medmtl.training.tracking import read_rows
 from medmtl.workflows.training import train
 

@@ -1,0 +1,39 @@
+"""How far a run is and how well it went, and what counts as better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass
+class Standing:
+    """How far training is and how well it went: everything that decides about the rest, besides weights and optimizers."""
+
+    step: int = 0
+    best_score: float = float("-inf")
+    best_epoch: int = 0
+    without_gain: int = 0
+    finished: bool = False
+    seconds: float = 0.0
+    losses: dict[str, list[float]] = field(default_factory=dict)
+
+    def state_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return dict(vars(self))
+
+
+def is_better(score: float, best: float) -> bool:
+    """Whether a validation score is the best so far; an undefined one is only as long as none was defined."""
+    return score > best if np.isfinite(score) else best == float("-inf")
+
+
+def selection_score(figures: dict[str, float]) -> float:
+    """The mean over tasks of each task's first figure; those that are undefined are left out."""
+    first: dict[str, float] = {}
+    for name, value in figures.items():
+        first.setdefault(name.split("/", 1)[0], value)
+    values = [value for value in first.values() if np.isfinite(value)]
+    return float(np.mean(values)) if values else float("nan")
