@@ -49,7 +49,7 @@ DOMAINS: dict[str, Domain] = {
     "pale": Domain(tint=(190.0, 108.0, 62.0), pigmentation=0.1, blur=0.0018, noise=2.2, vessel_contrast=0.8),
     "dim": Domain(tint=(118.0, 44.0, 14.0), vignetting=0.5, unevenness=0.2, noise=3.0),
     "hazy": Domain(tint=(175.0, 90.0, 60.0), haze=0.25, blur=0.0028, noise=2.5),
-    "plain": Domain(lesion_size=2.5, lesion_contrast=1.6),  # large, distinct lesions: for small images and quick trials
+    "plain": Domain(lesion_size=4.5, lesion_contrast=1.8),  # large, distinct lesions: for small images and quick trials
     "varied": Domain(tint=(180.0, 82.0, 42.0), unevenness=0.15, noise=2.2, cut=0.04, jitter=1.0),
 }
 
