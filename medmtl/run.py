@@ -24,7 +24,16 @@ FORMAT = 1
 
 _RECORD = "run.json"
 _CONFIG = "config.yaml"
-_PACKAGES = ("torch", "torchvision", "monai", "pytorch-ignite", "torchjd", "numpy", "opencv-python-headless", "scikit-learn")
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "monai",
+    "pytorch-ignite",
+    "torchjd",
+    "numpy",
+    "opencv-python-headless",
+    "scikit-learn",
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,9 @@ class RunFolder:
             RunError: It is missing, no run folder, or from a newer version.
         """
         if not path.is_dir():
-            raise RunError("there is no such run folder", where=path, remedy="give the folder that `medmtl train --out` made")
+            raise RunError(
+                "there is no such run folder", where=path, remedy="give the folder that `medmtl train --out` made"
+            )
         try:
             record = json.loads((path / _RECORD).read_text(encoding="utf-8"))
             data = yaml.safe_load((path / _CONFIG).read_text(encoding="utf-8"))
@@ -71,7 +82,9 @@ class RunFolder:
             raise _no_run(path)
         if version > FORMAT:
             remedy = f"this version reads up to format {FORMAT}: upgrade medmtl"
-            raise RunError("the run was made by a newer version of medmtl", where=path, found=f"format {version}", remedy=remedy)
+            raise RunError(
+                "the run was made by a newer version of medmtl", where=path, found=f"format {version}", remedy=remedy
+            )
         return cls(path, _own_config(data, path / _CONFIG))
 
     @property

@@ -64,9 +64,13 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ConfigError("unknown device", where="training.device", found=f"'{name}'", remedy="auto, cpu, cuda or cuda:N") from None
+        raise ConfigError(
+            "unknown device", where="training.device", found=f"'{name}'", remedy="auto, cpu, cuda or cuda:N"
+        ) from None
     if device.type == "cuda" and not _cuda_available():
-        raise ConfigError("no CUDA device is available here", where="training.device", found=f"'{name}'", remedy="use auto or cpu")
+        raise ConfigError(
+            "no CUDA device is available here", where="training.device", found=f"'{name}'", remedy="use auto or cpu"
+        )
     return device
 
 

@@ -71,7 +71,12 @@ def dataset_batches(dataset: ViewDataset, view: str, config: RunConfig, *, worke
 
 
 def predict(
-    network: Network, tasks: Sequence[AnyTask], batches: Iterable[Batch], samples: Sequence[Sample], device: torch.device, config: RunConfig
+    network: Network,
+    tasks: Sequence[AnyTask],
+    batches: Iterable[Batch],
+    samples: Sequence[Sample],
+    device: torch.device,
+    config: RunConfig,
 ) -> Iterator[Predicted]:
     """Predictions of one view's tasks, sample by sample.
 
@@ -87,13 +92,17 @@ def predict(
     network.eval()
     try:
         for batch in batches:
-            yield from _predict_batch(network, tasks, batch.to(device, channels_last=config.training.channels_last), samples, config)
+            yield from _predict_batch(
+                network, tasks, batch.to(device, channels_last=config.training.channels_last), samples, config
+            )
     finally:
         network.train(was_training)
 
 
 @torch.no_grad()
-def _predict_batch(network: Network, tasks: Sequence[AnyTask], batch: Batch, samples: Sequence[Sample], config: RunConfig) -> list[Predicted]:
+def _predict_batch(
+    network: Network, tasks: Sequence[AnyTask], batch: Batch, samples: Sequence[Sample], config: RunConfig
+) -> list[Predicted]:
     bf16 = config.training.precision == "bf16"
     with torch.autocast(batch.image.device.type, torch.bfloat16) if bf16 else nullcontext():
         outputs = network(batch.image, [task.name for task in tasks], valid=batch.field)
