@@ -73,7 +73,14 @@ def _largest_bright_region(brightness: npt.NDArray[np.float32]) -> npt.NDArray[n
 
 def _surround_threshold(brightness: npt.NDArray[np.float32]) -> float:
     bright = float(np.percentile(brightness, 90))
-    corners = np.concatenate([brightness[:8, :8].ravel(), brightness[:8, -8:].ravel(), brightness[-8:, :8].ravel(), brightness[-8:, -8:].ravel()])
+    corners = np.concatenate(
+        [
+            brightness[:8, :8].ravel(),
+            brightness[:8, -8:].ravel(),
+            brightness[-8:, :8].ravel(),
+            brightness[-8:, -8:].ravel(),
+        ]
+    )
     surround = min(float(np.median(corners)), 0.12)
     return surround + max(0.02, 0.12 * (bright - surround))
 
