@@ -132,14 +132,20 @@ def main() -> None:
         training = setup.cohort.training
         data = view_data(setup, training, cache, Progress(quiet=True), training=True)["field"]
         ratios = epochs(setup, data, arguments.workers, arguments.rounds)
-        print(f"epoch over the same steps on one batch in memory: {statistics.median(ratios):.3f} {np.round(ratios, 3)}")
+        print(
+            f"epoch over the same steps on one batch in memory: {statistics.median(ratios):.3f} {np.round(ratios, 3)}"
+        )
         quiet = Progress(quiet=True)
-        mine, filled = timed(lambda: view_data(setup, training, ("memory", None), quiet, training=True)["field"].dataset)
+        mine, filled = timed(
+            lambda: view_data(setup, training, ("memory", None), quiet, training=True)["field"].dataset
+        )
         plain, plain_filled = timed(lambda: plain_monai(data.dataset, arguments.size))
         pairs = [(per_image(plain, len(training)), per_image(mine, len(training))) for _ in range(7)]
         low, high = (statistics.median(side) * 1e3 for side in zip(*pairs, strict=True))
         ratio = statistics.median(b / a for a, b in pairs)
-        print(f"filling the cache: MONAI {plain_filled:.2f} s, medmtl {filled:.2f} s, ratio {filled / plain_filled:.2f}")
+        print(
+            f"filling the cache: MONAI {plain_filled:.2f} s, medmtl {filled:.2f} s, ratio {filled / plain_filled:.2f}"
+        )
         print(f"per image: MONAI {low:.2f} ms, medmtl {high:.2f} ms, ratio {ratio:.2f} (four targets instead of one)")
 
 

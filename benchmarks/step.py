@@ -1,6 +1,6 @@
 """A training step against the bare forward, backward and optimizer step of the same network; prints the ratio.
 
-    python benchmarks/step.py [--size 256] [--batch 8] [--rounds 15]
+python benchmarks/step.py [--size 256] [--batch 8] [--rounds 15]
 """
 
 from __future__ import annotations

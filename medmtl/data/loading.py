@@ -202,7 +202,9 @@ def training_loader(
     return checked(loader)
 
 
-def evaluation_loader(dataset: ViewDataset, view: str, *, batch_size: int, workers: int) -> Generator[Batch, None, None]:
+def evaluation_loader(
+    dataset: ViewDataset, view: str, *, batch_size: int, workers: int
+) -> Generator[Batch, None, None]:
     """A loader of every sample once, in order."""
     loader = DataLoader(
         dataset,

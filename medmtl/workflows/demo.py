@@ -50,7 +50,9 @@ def run_demo(out: Path, progress: Progress, *, images: int = IMAGES) -> Demo:
         raise RunError("the folder exists already", where=out, remedy="remove it, or choose another --out")
     progress.say(f"making {images} synthetic fundus images")
     with progress.bar("synthesizing", images) as bar:
-        manifest = write_dataset(images, SEED, out / "data", size=SIZE, domain=DOMAIN, progress=lambda done, total: bar.advance())
+        manifest = write_dataset(
+            images, SEED, out / "data", size=SIZE, domain=DOMAIN, progress=lambda done, total: bar.advance()
+        )
     with resources.as_file(resources.files("medmtl.presets") / "demo.yaml") as preset:
         config = load_config([preset], [f"data.manifests=[{str(manifest)!r}]"])
     run = train(config, out / "run", progress=progress)
