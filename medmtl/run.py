@@ -221,6 +221,8 @@ def _birth_record(config: RunConfig) -> dict[str, Any]:
         "git": git_state(),
         "environment": environment(),
         "config_hash": config_hash(config),
+        "minutes": None,  # an untrained run is listed among results, too
+        "run_hash": "",
         "status": "new",
     }
 
