@@ -1,0 +1,32 @@
+"""Every benchmark that needs no real data, one after the other: `python benchmarks/all.py` (about ten minutes)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def run(name: str, *arguments: str) -> None:
+    """Runs one program and shows what it prints."""
+    print(f"== {name}", flush=True)
+    subprocess.run([sys.executable, str(HERE / name), *arguments], check=True)
+
+
+def main() -> None:
+    """Runs them; the heat maps are timed on a demo run made for the purpose."""
+    run("startup.py")
+    run("synthetic_speed.py")
+    run("loading.py")
+    run("step.py")
+    with tempfile.TemporaryDirectory() as folder:
+        demo = Path(folder) / "demo"
+        subprocess.run([sys.executable, "-m", "medmtl", "demo", "--out", str(demo), "--quiet"], check=True)
+        run("explain.py", str(demo / "run"), str(demo / "data" / "images"))
+
+
+if __name__ == "__main__":
+    main()
