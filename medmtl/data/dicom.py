@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from medmtl.data.pixels import ImageInfo, Pixels, integer_range
 from medmtl.data.sniffing import check_pixels
-from medmtl.errors import ImageError
+from medmtl.errors import ImageError, MedmtlError
 
 _BROKEN = (Exception,)  # pydicom and its plugins raise whatever they meet: all of it means that the file is broken
 
@@ -21,7 +23,8 @@ def read_dicom_info(path: Path) -> ImageInfo:
     Raises:
         ImageError: It cannot be read, holds no image, or holds several frames.
     """
-    return _info(path, _header(path, pixels=False))
+    with _lazily_broken(path):
+        return _info(path, _header(path, pixels=False))
 
 
 def read_dicom(path: Path) -> Pixels:
@@ -33,15 +36,29 @@ def read_dicom(path: Path) -> Pixels:
     Raises:
         ImageError: It is broken, has several frames, or its compression needs a decoder that is not installed.
     """
-    data = _header(path, pixels=True)
-    info = _info(path, data)
-    values = _decode(path, data)
+    with _lazily_broken(path):
+        data = _header(path, pixels=True)
+        return _oriented(data, _info(path, data), _decode(path, data))
+
+
+def _oriented(data: Any, info: ImageInfo, values: NDArray[Any]) -> Pixels:
     if values.ndim == 3:
         low, high = integer_range(values.dtype, 8 if values.dtype.itemsize == 1 else int(data.BitsStored))
         return Pixels(values[:, :, :3], low, high, info)
     low, high = integer_range(values.dtype, int(data.BitsStored))
     inverted = (data.PhotometricInterpretation == "MONOCHROME1") != (float(data.get("RescaleSlope", 1) or 1) < 0)
     return Pixels(values, high, low, info) if inverted else Pixels(values, low, high, info)
+
+
+@contextmanager
+def _lazily_broken(path: Path) -> Iterator[None]:
+    """Pydicom decodes an element when it is first looked at, so damage shows anywhere."""
+    try:
+        yield
+    except MedmtlError:
+        raise
+    except _BROKEN as error:
+        raise _broken(path, error) from error
 
 
 def _header(path: Path, *, pixels: bool) -> Any:

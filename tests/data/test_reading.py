@@ -423,3 +423,13 @@ def test_importing_is_light():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_damaged_dicom_element_that_is_decoded_late(tmp_path: Path):
+    content = bytearray(made(tmp_path / "a.dcm", RGB, write_dicom))
+    place = content.index(b"\x28\x00\x10\x00US") + 4  # the value representation of Rows, read when it is looked at
+    content[place + 1] = 0
+    (tmp_path / "a.dcm").write_bytes(bytes(content))
+    for read in (read_image, read_image_info):
+        with pytest.raises(ImageError, match="cannot be decoded"):
+            read(tmp_path / "a.dcm")
