@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from medmtl.data.targets import AnyTarget
 from medmtl.data.transforms import VERSION, fixed_transforms
 from medmtl.errors import MedmtlError
 from medmtl.files import atomic_write, sha256_file
+from medmtl.progress import Progress
 
 
 class DiskCache(PersistentDataset):
@@ -48,6 +50,29 @@ class DiskCache(PersistentDataset):
         return made
 
 
+class MemoryCache(CacheDataset):
+    """MONAI's cache in memory, which waits for its threads when a sample cannot be read.
+
+    MONAI leaves them running behind the error; a process that ends meanwhile aborts (SIGABRT) in place of its exit code.
+
+    Args:
+        items: Mappings with ``sample``.
+        transform: The fixed transforms.
+        progress: Where a bar is shown while the cache fills.
+    """
+
+    def __init__(self, items: Sequence[Mapping[str, Any]], transform: Any, progress: Progress) -> None:
+        self.shown = progress
+        # No random transform follows inside MONAI's dataset, and ours never write into what they are given.
+        super().__init__(items, transform, num_workers=2, copy_cache=False)
+
+    def _fill_cache(self, indices: Sequence[int] | None = None) -> list[Any]:
+        chosen = range(self.cache_num) if indices is None else indices
+        with ThreadPoolExecutor(self.num_workers) as threads:
+            made = threads.map(self._load_cache_item, chosen)
+            return list(self.shown.track(made, "reading", len(chosen)))
+
+
 def _kept(path: Path) -> Any:
     try:
         return torch.load(path, weights_only=True)
@@ -62,7 +87,7 @@ def cached(
     cache: str,
     folder: Path | None,
     *,
-    progress: bool,
+    progress: Progress,
 ) -> Dataset:
     """The fixed part of each sample, kept as asked.
 
@@ -72,7 +97,7 @@ def cached(
         targets: Targets of the view's tasks.
         cache: ``none``, ``disk`` or ``memory``.
         folder: Folder of the disk cache.
-        progress: Show a progress bar while the memory cache fills.
+        progress: Where a bar is shown while the memory cache fills.
 
     Raises:
         MedmtlError: The memory cache met a sample that cannot be read.
@@ -86,8 +111,7 @@ def cached(
     if cache != "memory":
         return Dataset(items, transform)
     try:
-        # No random transform follows inside MONAI's dataset, and ours never write into what they are given.
-        return CacheDataset(items, transform, num_workers=2, progress=progress, copy_cache=False)
+        return MemoryCache(items, transform, progress)
     except RuntimeError as error:
         raise mendable(error) from None
 

@@ -23,6 +23,7 @@ from medmtl.data.sampling import Draw, ViewStream
 from medmtl.data.targets import AnyTarget
 from medmtl.data.transforms import random_transforms
 from medmtl.errors import MedmtlError, TrainingError
+from medmtl.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class ViewDataset(torch.utils.data.Dataset[dict[str, Any]]):
         training: Whether random transforms apply.
         cache: ``none``, ``disk`` or ``memory``.
         cache_dir: Folder of the disk cache.
-        progress: Show a progress bar while the memory cache fills.
+        progress: Where a bar is shown while the memory cache fills; nowhere by default.
     """
 
     def __init__(
@@ -80,12 +81,14 @@ class ViewDataset(torch.utils.data.Dataset[dict[str, Any]]):
         training: bool,
         cache: str = "none",
         cache_dir: Path | None = None,
-        progress: bool = False,
+        progress: Progress | None = None,
     ) -> None:
         self.samples = list(samples)
         self.random = random_transforms(view, targets, training=training)
         with _plain_tensors():
-            self.fixed = cached(self.samples, view, targets, cache, cache_dir, progress=progress)
+            self.fixed = cached(
+                self.samples, view, targets, cache, cache_dir, progress=progress or Progress(quiet=True)
+            )
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -120,7 +120,7 @@ def view_data(
             training=training,
             cache=kind,
             cache_dir=folder,
-            progress=progress.terminal,
+            progress=progress,
         )
         found[view] = ViewData(tasks, dataset)
     return found
