@@ -34,9 +34,9 @@ def av_reference(path: Path) -> str:
 
 
 def mask_cells(av: Path | None, vessels: Path | None) -> dict[str, object]:
-    """Gives ``mask:av``, and ``mask:vessel`` from the same labels (crossings count), else from vessel-only labels."""
+    """Gives ``mask:av``, and ``mask:vessels`` from the same labels (crossings count), else from vessel-only labels."""
     source = av or vessels
     return {
         "mask:av": None if av is None else av_reference(av),
-        "mask:vessel": None if source is None else f"{source}#any",
+        "mask:vessels": None if source is None else f"{source}#any",
     }

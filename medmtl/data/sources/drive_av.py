@@ -69,7 +69,7 @@ sources.register("drive_av")(
         citation="Staal et al., IEEE TMI 23(4), 2004; Hu et al., MICCAI 2013",
         expected_layout=_LAYOUT,
         build=build,
-        expected_values={"mask:av": arteries.VALUES, "mask:vessel": arteries.VESSEL_VALUES},
+        expected_values={"mask:av": arteries.VALUES, "mask:vessels": arteries.VESSEL_VALUES},
         check=check,
     )
 )

@@ -82,7 +82,7 @@ sources.register("hrf_av")(
         citation="Budai et al., Robust vessel segmentation in fundus images, Int. J. Biomedical Imaging, 2013",
         expected_layout=_LAYOUT,
         build=build,
-        expected_values={"mask:av": arteries.VALUES, "mask:vessel": arteries.VESSEL_VALUES},
+        expected_values={"mask:av": arteries.VALUES, "mask:vessels": arteries.VESSEL_VALUES},
         check=check,
     )
 )

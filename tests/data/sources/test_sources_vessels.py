@@ -71,7 +71,7 @@ def test_hrf_in_split_folders(tmp_path: Path) -> None:
         assert row["image"] == str(folder / "images" / "09_dr.jpg")
         assert row["fov"] == str(folder / "fov" / "09_dr.png")
         assert row["mask:av"] == str(folder / "av" / "09_dr.png")
-        assert row["mask:vessel"] == f"{row['mask:av']}#any"
+        assert row["mask:vessels"] == f"{row['mask:av']}#any"
         assert (row["split"], row["label:disease"]) == ("test", "diabetic_retinopathy")
 
 
@@ -82,7 +82,7 @@ def test_hrf_as_published(tmp_path: Path) -> None:
     assert frame.loc["08_g", "mask:av"].endswith("08_g_AVmanual.png#rgb")
     assert frame.loc["08_g", "fov"].endswith("08_g_mask.tif")
     assert frame.loc["01_h", "mask:av"] == ""
-    assert frame.loc["01_h", "mask:vessel"] == f"{tmp_path / 'manual1' / '01_h.tif'}#any"
+    assert frame.loc["01_h", "mask:vessels"] == f"{tmp_path / 'manual1' / '01_h.tif'}#any"
     bad = [check for check in sources.get("hrf_av").check(frame.reset_index()) if not check.ok]
     assert [(check.expected, check.found) for check in bad] == [("45", "44")]
 
@@ -111,5 +111,5 @@ def test_drive_and_rite_as_published(tmp_path: Path) -> None:
     assert frame.iloc[1]["fov"].endswith("21_training_mask.gif")
     alone = make_manifest("drive_av", tmp_path / "DRIVE")
     assert alone["mask:av"].tolist() == ["", ""]
-    assert alone.iloc[1]["mask:vessel"].endswith("21_manual1.gif#any")
+    assert alone.iloc[1]["mask:vessels"].endswith("21_manual1.gif#any")
     assert [check.ok for check in sources.get("drive_av").check(alone)] == [False, False, False]
