@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from medmtl.models.buffers import frozen_buffers, set_batch_norm_momentum
+from medmtl.models.buffers import evaluation_mode, frozen_buffers, set_batch_norm_momentum
 from medmtl.models.cooperative import CooperativeNetwork
 from medmtl.models.decoders import SegmentationHead
 from medmtl.models.efficientnet import MonaiEfficientNet
@@ -31,6 +31,7 @@ __all__ = [
     "build_encoder",
     "build_pooling",
     "cells_inside",
+    "evaluation_mode",
     "frozen_buffers",
     "image_logits",
     "set_batch_norm_momentum",

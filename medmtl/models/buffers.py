@@ -32,6 +32,18 @@ def frozen_buffers(module: nn.Module) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Runs forwards in evaluation mode; afterwards every layer has the mode that it had."""
+    modes = [(layer, layer.training) for layer in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for layer, mode in modes:
+            layer.training = mode
+
+
 def set_batch_norm_momentum(module: nn.Module, momentum: float) -> None:
     """Sets the weight of a new batch in the running statistics of every batch norm layer in ``module``."""
     for layer in module.modules():

@@ -1,4 +1,4 @@
-"""A sub-model for each task that reads the others' features: the tracer of the cooperative methods.
+"""A sub-model for each task that reads the others' features.
 
 An MTCL-style reconstruction after Wu et al., arXiv 2309.12090, from its abstract; nothing here was checked against the
 paper's own equations.
@@ -7,40 +7,20 @@ paper's own equations.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from copy import deepcopy
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from medmtl.errors import ConfigError
 from medmtl.models.encoders import Encoder
+from medmtl.models.fusion import Exchanged, Fusion, exchanged
 from medmtl.models.heads import Head
 from medmtl.models.normalization import ImageNetNormalization
 from medmtl.models.shared import known_tasks, task_modules
 
-
-class BottleneckFusion(nn.Module):
-    """Adds a linear image of the other tasks' pooled features to every cell of one's own deepest feature.
-
-    Args:
-        own: Channels of the own deepest feature.
-        others: Channels of the others' deepest features, by task.
-    """
-
-    def __init__(self, own: int, others: Mapping[str, int]) -> None:
-        super().__init__()
-        layers = {task: nn.Linear(channels, own, bias=False) for task, channels in others.items()}
-        for layer in layers.values():
-            nn.init.normal_(layer.weight, std=0.01)
-        self.project = nn.ModuleDict(layers)
-
-    def forward(self, features: Sequence[Tensor], others: Mapping[str, Tensor]) -> list[Tensor]:
-        """Gives the features with the deepest replaced; ``others`` holds exchanged vectors (B, channels)."""
-        deepest = features[-1]
-        for task, vector in others.items():
-            deepest = deepest + self.project[task](vector)[:, :, None, None]
-        return [*features[:-1], deepest]
+Lenders = Literal["trained", "untrained", "shuffled"]
 
 
 class CooperativeNetwork(nn.Module):
@@ -49,12 +29,24 @@ class CooperativeNetwork(nn.Module):
     Args:
         encoders: Task name to encoder; no module may be used twice.
         heads: Task name to head, for the same tasks.
+        scales: ``bottleneck``: the deepest level is exchanged; ``all``: every level.
+        form: ``map``: features keep their place in the image; ``vector``: they are averaged over it.
+        lenders: Whose features the others see: the ``trained`` encoders'; two controls: ``untrained`` copies of the
+            first weights, and ``shuffled``, where evaluation lends each image the features of another one.
 
     Raises:
         ConfigError: The tasks of encoders and heads differ, or a name cannot be held.
     """
 
-    def __init__(self, encoders: Mapping[str, Encoder], heads: Mapping[str, Head]) -> None:
+    def __init__(
+        self,
+        encoders: Mapping[str, Encoder],
+        heads: Mapping[str, Head],
+        *,
+        scales: str = "bottleneck",
+        form: str = "map",
+        lenders: Lenders = "trained",
+    ) -> None:
         super().__init__()
         if set(encoders) != set(heads):
             found = f"encoders for {sorted(encoders)}, heads for {sorted(heads)}"
@@ -62,8 +54,10 @@ class CooperativeNetwork(nn.Module):
         self.normalize = ImageNetNormalization()
         self.encoders = task_modules(encoders)
         self.heads = task_modules(heads)
-        depth = {task: encoders[task].channels[heads[task].levels - 1] for task in heads}
-        self.fusion = task_modules({task: BottleneckFusion(depth[task], _without(depth, task)) for task in heads})
+        self.scales, self.form, self.lenders = scales, form, lenders
+        shown = {task: encoders[task].channels[: heads[task].levels] for task in heads}
+        self.fusion = task_modules({task: Fusion(shown[task], _without(shown, task), scales) for task in heads})
+        self.untrained = nn.ModuleDict(_frozen_copies(encoders) if lenders == "untrained" else {})
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -75,26 +69,44 @@ class CooperativeNetwork(nn.Module):
         known_tasks(self.heads, [task])
         return self.encoders[task](self.normalize(image), self.levels_of(task))  # type: ignore[no-any-return]
 
-    def exchange(self, features: Sequence[Tensor]) -> Tensor:
-        """What a task lets the others see: its deepest feature, averaged, normalized and without gradient.
+    def lend_with(self, image: Tensor, task: str, weights: Mapping[str, Tensor]) -> Exchanged:
+        """What a task would show with some of its encoder's parameters replaced, with their graph.
 
-        Layer normalization without learned scale gives a radius of perturbation one meaning for all tasks. The result
-        is a leaf: a method may perturb it or ask for the loss's gradient in it.
+        Args:
+            image: RGB in [0, 1], (B, 3, H, W).
+            task: The task.
+            weights: By the encoder's own parameter names; the rest stays as it is.
+        """
+        call = (self.normalize(image), self.levels_of(task))
+        return self.exchange(torch.func.functional_call(self.encoders[task], dict(weights), call))
+
+    def exchange(self, features: Sequence[Tensor]) -> Exchanged:
+        """What a task lets the others see: normalized features of the exchanged levels, with their graph.
 
         Args:
             features: As ``encode`` gives them.
 
         Returns:
-            (B, channels).
+            Per level, coarsest last: (B, channels, h, w), or (B, channels, 1, 1) for vectors.
         """
-        vector = features[-1].detach().float().mean((2, 3))
-        return F.layer_norm(vector, vector.shape[1:])
+        return exchanged(features, self.scales, self.form)
+
+    def lend(self, image: Tensor, task: str) -> Exchanged:
+        """What a task shows to the others for these images, without gradient."""
+        with torch.no_grad():
+            if self.lenders == "untrained":
+                copy = self.untrained[task].eval()
+                return self.exchange(copy(self.normalize(image), self.levels_of(task)))
+            shown = self.exchange(self.encode(image, task))
+        if self.lenders == "shuffled" and not self.training:
+            return [_shuffled(level) for level in shown]
+        return shown
 
     def predict(
         self,
         task: str,
         own: Sequence[Tensor],
-        others: Mapping[str, Tensor | Sequence[Tensor]],
+        others: Mapping[str, Exchanged],
         size: tuple[int, int] | None = None,
         *,
         valid: Tensor | None = None,
@@ -104,21 +116,20 @@ class CooperativeNetwork(nn.Module):
         Args:
             task: The task.
             own: As ``encode(image, task)`` gives them.
-            others: By task, either features as ``encode`` gives them, or the vector that ``exchange`` makes of them,
-                perturbed or not (its gradient is kept). A task that is left out adds nothing.
+            others: By task, what ``exchange`` makes of its features, perturbed or not (its gradient is kept). A task
+                that is left out adds nothing.
             size: Height and width of the image; None takes twice the finest feature's.
             valid: Field of view (B, 1, H, W), boolean or 0/1.
         """
         known_tasks(self.heads, [task, *others])
-        vectors = {name: z if isinstance(z, Tensor) else self.exchange(z) for name, z in others.items()}
-        fused = self.fusion[task](own, vectors)
+        fused = self.fusion[task](own, others)
         extent = size or (2 * own[0].shape[-2], 2 * own[0].shape[-1])
         return self.heads[task](fused, extent, valid)
 
     def forward(
         self, image: Tensor, tasks: Sequence[str] | None = None, *, valid: Tensor | None = None
     ) -> dict[str, Any]:
-        """Outputs of the tasks asked for; the encoders of the others run too, without gradient.
+        """Outputs of the tasks asked for; the encoders of the others run too, and lend without gradient.
 
         Args:
             image: RGB in [0, 1], (B, 3, H, W), any size.
@@ -131,10 +142,10 @@ class CooperativeNetwork(nn.Module):
         asked = known_tasks(self.heads, tasks)
         if not asked:
             return {}
-        features = {task: self._encode(image, task, gradient=task in asked) for task in self.tasks}
-        vectors = {task: self.exchange(own) for task, own in features.items()}
+        features = {task: self.encode(image, task) for task in asked}
+        shown = {task: self._shown(image, task, features) for task in self.tasks} if len(self.tasks) > 1 else {}
         size = (image.shape[-2], image.shape[-1])
-        return {task: self.predict(task, features[task], _without(vectors, task), size, valid=valid) for task in asked}
+        return {task: self.predict(task, features[task], _without(shown, task), size, valid=valid) for task in asked}
 
     def encoder_of(self, task: str) -> Encoder:
         """The task's own encoder."""
@@ -151,9 +162,22 @@ class CooperativeNetwork(nn.Module):
         parts = (self.encoders[task], self.fusion[task], self.heads[task])
         return [parameter for part in parts for parameter in part.parameters()]
 
-    def _encode(self, image: Tensor, task: str, *, gradient: bool) -> list[Tensor]:
-        with torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
-            return self.encode(image, task)
+    def _shown(self, image: Tensor, task: str, features: Mapping[str, Sequence[Tensor]]) -> Exchanged:
+        if task in features and self.lenders == "trained":  # the same encoder on the same image: once is enough
+            return [level.detach() for level in self.exchange(features[task])]
+        return self.lend(image, task)
+
+
+def _frozen_copies(encoders: Mapping[str, Encoder]) -> dict[str, Encoder]:
+    copies = {task: deepcopy(encoder) for task, encoder in encoders.items()}
+    for copy in copies.values():
+        copy.requires_grad_(requires_grad=False)
+    return copies
+
+
+def _shuffled(level: Tensor) -> Tensor:
+    """Each image gets the features of the one before it; one that is alone gets none."""
+    return level.roll(1, 0) if len(level) > 1 else torch.zeros_like(level)
 
 
 def _without(table: Mapping[str, Any], task: str) -> dict[str, Any]:

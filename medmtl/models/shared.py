@@ -54,10 +54,35 @@ class SharedEncoderNetwork(nn.Module):
         asked = known_tasks(self.heads, tasks)
         if not asked:
             return {}
-        levels = max(self.levels_of(task) for task in asked)
-        features = self.encoder(self.normalize(image), levels)
         size = (image.shape[-2], image.shape[-1])
-        return {task: self.heads[task](features, size, valid) for task in asked}
+        return self.outputs(self.features(image, asked), asked, size, valid=valid)
+
+    def features(self, image: Tensor, tasks: Sequence[str] | None = None) -> list[Tensor]:
+        """Computes the encoder levels that the tasks asked for need, finest first: the first half of `forward`.
+
+        Args:
+            image: RGB in [0, 1], (B, 3, H, W), any size.
+            tasks: Task names, at least one; None for all.
+
+        Raises:
+            ConfigError: A task is not known.
+        """
+        levels = max(self.levels_of(task) for task in known_tasks(self.heads, tasks))
+        features: list[Tensor] = self.encoder(self.normalize(image), levels)
+        return features
+
+    def outputs(
+        self, features: Sequence[Tensor], tasks: Sequence[str], size: tuple[int, int], *, valid: Tensor | None = None
+    ) -> dict[str, Any]:
+        """Computes the outputs of the tasks from features of `features`: the second half of `forward`.
+
+        Args:
+            features: The encoder levels.
+            tasks: Task names.
+            size: Height and width of the image.
+            valid: As in `forward`.
+        """
+        return {task: self.heads[task](features, size, valid) for task in tasks}
 
     def encoder_of(self, task: str) -> Encoder:
         """The encoder that a task reads: the shared one for each."""

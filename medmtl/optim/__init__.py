@@ -5,9 +5,11 @@ and `Services` stand between them. Nothing outside this package knows a method b
 """
 
 from medmtl.optim.aggregation import PCGrad
+from medmtl.optim.analysis import Conflict, UpdateShares, conflict, conflicts, module_of, spread, squared_updates
 from medmtl.optim.base import (
     Batch,
     Buffers,
+    FeatureProblem,
     Forward,
     Gradients,
     MethodInfo,
@@ -17,49 +19,101 @@ from medmtl.optim.base import (
     SplitProblem,
     StepReport,
     TaskLoss,
+    WeightSplitProblem,
     Window,
 )
 from medmtl.optim.buffers import frozen_buffers
-from medmtl.optim.cooperative import Alternating
+from medmtl.optim.checks import LossNotFinite
+from medmtl.optim.cooperative import MTCL, Alternating
 from medmtl.optim.method import Method, argument_names, make_method, methods
-from medmtl.optim.pertask import AdamPerTask, PerTaskAdam
+from medmtl.optim.pertask import AdaTask, Independent, Mao, MultiAdaptiveOptimizer
+from medmtl.optim.plain import PlainProblem, SampleLoss, known_rows
+from medmtl.optim.probe import Probe, samples_of
 from medmtl.optim.reduction import AllReduce, Reducer, SingleProcess
 from medmtl.optim.results import Commit, TaskGradient, WindowLosses
 from medmtl.optim.scaling import LossScale
 from medmtl.optim.services import Services
-from medmtl.optim.weighting import Equal, Famo, UncertaintyWeighting
+from medmtl.optim.streams import GradientStream
+from medmtl.optim.weighting import (
+    DualBalancing,
+    DynamicWeightAverage,
+    Equal,
+    Famo,
+    FixedWeights,
+    GeometricLossStrategy,
+    GradNorm,
+    ImpartialLossBalance,
+    LearnedWeighting,
+    LossWeighting,
+    OptimalUncertaintyWeighting,
+    RandomLossWeighting,
+    SmoothTchebycheff,
+    SoftOptimalUncertaintyWeighting,
+    UncertaintyWeighting,
+)
 
 __all__ = [
-    "AdamPerTask",
+    "MTCL",
+    "AdaTask",
     "AllReduce",
     "Alternating",
     "Batch",
     "Buffers",
     "Commit",
+    "Conflict",
+    "DualBalancing",
+    "DynamicWeightAverage",
     "Equal",
     "Famo",
+    "FeatureProblem",
+    "FixedWeights",
     "Forward",
+    "GeometricLossStrategy",
+    "GradNorm",
+    "GradientStream",
     "Gradients",
+    "ImpartialLossBalance",
+    "Independent",
+    "LearnedWeighting",
+    "LossNotFinite",
     "LossScale",
+    "LossWeighting",
+    "Mao",
     "Method",
     "MethodInfo",
+    "MultiAdaptiveOptimizer",
+    "OptimalUncertaintyWeighting",
     "OptimizerFactory",
     "PCGrad",
-    "PerTaskAdam",
+    "PlainProblem",
     "Plan",
+    "Probe",
     "Problem",
+    "RandomLossWeighting",
     "Reducer",
+    "SampleLoss",
     "Services",
     "SingleProcess",
+    "SmoothTchebycheff",
+    "SoftOptimalUncertaintyWeighting",
     "SplitProblem",
     "StepReport",
     "TaskGradient",
     "TaskLoss",
     "UncertaintyWeighting",
+    "UpdateShares",
+    "WeightSplitProblem",
     "Window",
     "WindowLosses",
     "argument_names",
+    "conflict",
+    "conflicts",
     "frozen_buffers",
+    "known_rows",
     "make_method",
     "methods",
+    "module_of",
+    "samples_of",
+    "spread",
+    "squared_updates",
 ]

@@ -99,10 +99,45 @@ class SplitProblem(Problem, Protocol):
         """The features of one task's encoder; ``frozen`` leaves its buffers bit for bit as they were."""
         ...
 
+    def exchange(self, features: Any) -> Any:
+        """What other tasks see of the features: tensors (samples, ...), in dictionaries, lists or tuples where several.
+
+        Normalized without learned scale, so that a radius of perturbation means the same for all; with their graph.
+        """
+        ...
+
+    def lend(self, batch: Batch, task: str) -> Any:
+        """What other tasks see of one that is held fixed: as `exchange`, in evaluation mode and without gradient."""
+        ...
+
     def predict(
         self, batch: Batch, task: str, own: Any, others: Mapping[str, Any], buffers: Buffers = "update"
     ) -> TaskLoss:
-        """The loss of one task from its own features and those of every other task."""
+        """The loss of one task from its own features and what `exchange` gives of every other task's."""
+        ...
+
+
+@runtime_checkable
+class WeightSplitProblem(SplitProblem, Protocol):
+    """A split problem whose encoders also run with other weights than their own."""
+
+    def lend_with(self, batch: Batch, task: str, parameters: Mapping[str, Tensor]) -> Any:
+        """As `lend`, with the weights given by name (as in `parameters_of`), and with their graph."""
+        ...
+
+
+@runtime_checkable
+class FeatureProblem(Problem, Protocol):
+    """A problem whose tasks read the features of one shared part: ``losses`` is the two calls, one after the other."""
+
+    def features(self, batch: Batch, tasks: tuple[str, ...], buffers: Buffers) -> Any:
+        """What the shared part gives for these tasks: tensors, in dictionaries, lists or tuples where several."""
+        ...
+
+    def losses_from(
+        self, batch: Batch, features: Any, tasks: tuple[str, ...], buffers: Buffers
+    ) -> Mapping[str, TaskLoss]:
+        """The losses of the tasks from the features, without the shared part; else as `losses`."""
         ...
 
 
@@ -133,6 +168,7 @@ class StepReport:
         skipped: Nothing was updated: no labels, or a gradient that was not finite.
         seconds: Duration of the update.
         phase: The phase of the plan.
+        measures: What else the method measured, by the names that it declares in ``measure_names``.
     """
 
     losses: Mapping[str, float] = field(default_factory=dict)
@@ -144,6 +180,7 @@ class StepReport:
     skipped: bool = False
     seconds: float = 0.0
     phase: str = "joint"
+    measures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +200,7 @@ class MethodInfo:
         paper: Where it comes from.
         evidence: How sure its form is: paper, library, derived, second-hand or reconstruction.
         extra_forwards: Further forward passes per micro-batch.
+        needs_features: It needs a `FeatureProblem`.
     """
 
     name: str
@@ -177,3 +215,4 @@ class MethodInfo:
     paper: str
     evidence: str
     extra_forwards: str = "0"
+    needs_features: bool = False

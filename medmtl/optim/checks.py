@@ -44,15 +44,19 @@ def check_choice(where: str, value: object, choices: tuple[str, ...]) -> None:
         raise ConfigError("unknown choice", where=where, found=repr(value), remedy=f"use one of: {', '.join(choices)}")
 
 
+class LossNotFinite(TrainingError):  # noqa: N818  reads as what happened
+    """A loss is NaN or infinite; parameters and state are as before the update."""
+
+
 def check_finite(means: Mapping[str, float]) -> None:
     """Accepts finite losses.
 
     Raises:
-        TrainingError: A loss is NaN or infinite; names the task.
+        LossNotFinite: A loss is NaN or infinite; names the task.
     """
     for task, mean in means.items():
         if not math.isfinite(mean):
-            raise TrainingError(
+            raise LossNotFinite(
                 "the loss is not finite",
                 where=f"task '{task}'",
                 found=str(mean),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from medmtl.optim.base import Gradients
+
+CHUNK = 1 << 18
+"""Entries of a parameter that are looked at together: bounds what comparisons of gradients hold beside them."""
 
 
 def gradients_of(loss: Tensor, parameters: Mapping[str, nn.Parameter], *, keep_graph: bool) -> Gradients:
@@ -65,7 +68,7 @@ def shared_names(rows: Sequence[Gradients]) -> list[str]:
 
 
 def gramian(rows: Sequence[Gradients], names: Sequence[str]) -> Tensor:
-    """Inner products of the rows over the named parameters.
+    """Inner products of the rows over the named parameters, in float64 and by chunks: no second set of gradients.
 
     Args:
         rows: K gradients.
@@ -77,10 +80,20 @@ def gramian(rows: Sequence[Gradients], names: Sequence[str]) -> Tensor:
     total = torch.zeros(len(rows), len(rows), dtype=torch.float64)
     for name in names:
         reach = [index for index, row in enumerate(rows) if name in row]
-        stack = torch.stack([rows[index][name].flatten() for index in reach])
-        wide = stack.to(torch.promote_types(stack.dtype, torch.float32))
-        total[torch.tensor(reach)[:, None], torch.tensor(reach)] += (wide @ wide.T).to("cpu", torch.float64)
+        place = torch.tensor(reach)
+        total[place[:, None], place] += sum(_product(chunk) for chunk in chunks([rows[i][name] for i in reach]))
     return total
+
+
+def chunks(gradients: Sequence[Tensor], size: int = CHUNK) -> Iterator[Tensor]:
+    """Gradients of one parameter as (rows, at most ``size``) matrices, one after the other."""
+    flat = [gradient.reshape(-1) for gradient in gradients]
+    return (torch.stack([row[at : at + size] for row in flat]) for at in range(0, max(flat[0].numel(), 1), size))
+
+
+def _product(matrix: Tensor) -> Tensor:
+    wide = matrix.cpu().double() if matrix.device.type == "mps" else matrix.double()  # that device has no float64
+    return (wide @ wide.T).cpu()
 
 
 def cosines(tasks: Sequence[str], products: Tensor) -> dict[str, float]:
@@ -105,6 +118,12 @@ def combine(rows: Sequence[Gradients], weights: Sequence[float], shared: Iterabl
     among = set(shared)
     direction: Gradients = {}
     for row, weight in zip(rows, weights, strict=True):
-        weighted = {name: gradient * weight if name in among else gradient for name, gradient in row.items()}
-        add_gradients(direction, weighted)
+        direction |= {name: gradient for name, gradient in row.items() if name not in among}
+        weighted = [name for name in row if name in among]
+        new = [name for name in weighted if name not in direction]
+        more = [name for name in weighted if name in direction]
+        if new:
+            direction |= zip(new, torch._foreach_mul([row[name] for name in new], weight), strict=True)
+        if more:
+            torch._foreach_add_([direction[name] for name in more], [row[name] for name in more], alpha=weight)
     return direction

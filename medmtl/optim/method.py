@@ -12,7 +12,18 @@ from typing import Any, ClassVar
 from torch.optim import Optimizer
 
 from medmtl.errors import CheckpointError, ConfigError, suggestion
-from medmtl.optim.base import MethodInfo, OptimizerFactory, Plan, Problem, SplitProblem, StepReport, Window
+from medmtl.optim.analysis import ordinary_updates
+from medmtl.optim.base import (
+    FeatureProblem,
+    Gradients,
+    MethodInfo,
+    OptimizerFactory,
+    Plan,
+    Problem,
+    SplitProblem,
+    StepReport,
+    Window,
+)
 from medmtl.optim.services import Services
 from medmtl.registry import Registry
 
@@ -38,7 +49,13 @@ class Method(ABC):
         self._check_problem(problem)
         self.tasks = tuple(problem.tasks)
         self.step = 0
+        self.parameters = dict(trainable(problem))
         self.optimizers = self._build(problem, optimizer_factory)
+
+    @property
+    def measure_names(self) -> tuple[str, ...]:
+        """Names of what `StepReport.measures` may hold, known once built: a log's columns."""
+        return ()
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -66,9 +83,25 @@ class Method(ABC):
         self.step += 1
         return replace(report, counts=counts, phase=plan.phase, seconds=time.perf_counter() - start)
 
+    def skip(self) -> None:
+        """Counts an update that could not be done, so that plans and schedules go on."""
+        self.step += 1
+
     def end_epoch(self, losses: Mapping[str, float]) -> None:
         """Hears the mean training losses of an epoch; most methods do not care."""
         return
+
+    def attributed_updates(self, gradients_by_task: Mapping[str, Gradients]) -> dict[str, Gradients]:
+        """The part of an update that is each task's own, for analysis; changes nothing.
+
+        Args:
+            gradients_by_task: Gradients by task and parameter name, times the task's weight where the method has one.
+
+        Returns:
+            lr · g_k / (√v̂ + eps) with the second moments of the ordinary optimizer, which all tasks share; lr · g_k
+            for an optimizer without.
+        """
+        return ordinary_updates(self.optimizers, self.parameters, gradients_by_task)
 
     def state_dict(self) -> dict[str, Any]:
         """All state: position, optimizers, the method's own numbers and random state; plain types and tensors."""
@@ -124,6 +157,13 @@ class Method(ABC):
                 where=where,
                 found=type(problem).__name__,
                 remedy="choose a cooperative network, or another method",
+            )
+        if self.info.needs_features and not isinstance(problem, FeatureProblem):
+            raise ConfigError(
+                "this method needs a network with one shared part whose features all tasks read",
+                where=where,
+                found=type(problem).__name__,
+                remedy="choose a network with a shared encoder, or another method",
             )
 
 

@@ -16,6 +16,7 @@ class Reducer(Protocol):
     """Sums that every process receives alike."""
 
     world: int
+    rank: int
 
     def sum(self, values: Sequence[float]) -> list[float]:
         """Sums of numbers; counts stay exact up to 2**53."""
@@ -30,6 +31,7 @@ class SingleProcess:
     """One process: every sum is already complete."""
 
     world = 1
+    rank = 0
 
     def sum(self, values: Sequence[float]) -> list[float]:
         """Returns the values."""
@@ -53,6 +55,7 @@ class AllReduce:
         self.group = group
         self.device = device
         self.world = dist.get_world_size(group)
+        self.rank = dist.get_rank(group)
 
     def sum(self, values: Sequence[float]) -> list[float]:
         """Sums of numbers in float64."""

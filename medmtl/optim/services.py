@@ -19,6 +19,7 @@ from medmtl.optim.ledger import Ledger
 from medmtl.optim.reduction import Reducer, SingleProcess, sum_gradients
 from medmtl.optim.results import Commit, TaskGradient, WindowLosses
 from medmtl.optim.scaling import LossScale
+from medmtl.optim.streams import GradientStream
 
 Mode = Literal["stream", "collect"]
 
@@ -77,7 +78,7 @@ class Services:
             TrainingError: A loss that is not finite.
         """
         if len(window) > 1:
-            with torch.random.fork_rng(devices=_devices()):
+            with torch.random.fork_rng(devices=cuda_devices()):
                 return WindowLosses(self.measure(window, counts), None)
         ledger = Ledger()
         graph = self._forward(window[0], counts, "update", self.problem.losses)
@@ -134,7 +135,7 @@ class Services:
         return means
 
     def task_gradients(
-        self, window: Window, counts: Mapping[str, int], mode: Mode = "collect"
+        self, window: Window, counts: Mapping[str, int], mode: Mode = "collect", buffers: Buffers = "update"
     ) -> Iterable[TaskGradient]:
         """The gradient of each present task's mean loss, in the order of ``counts``.
 
@@ -144,13 +145,33 @@ class Services:
             mode: ``collect`` holds K gradients and has one vote on overflow for all. ``stream`` gives them one by
                 one and holds a single one; no parameter may be written before the last. Several micro-batches
                 need K sums and are always collected.
+            buffers: Whether the forward pass may move buffers; ``collect`` only.
 
         Raises:
             TrainingError: A loss that is not finite, or has no graph.
         """
-        return (
-            self._stream(window[0], counts) if mode == "stream" and len(window) == 1 else self._collect(window, counts)
-        )
+        if mode == "stream" and len(window) == 1:
+            return self._stream(window[0], counts)
+        return self._collect(window, counts, buffers)
+
+    def gradient_stream(self, window: Window, counts: Mapping[str, int]) -> GradientStream:
+        """The gradients of `task_gradients` one by one, any of which can be had again; for one micro-batch.
+
+        Raises:
+            TrainingError: A loss that is not finite, or has no graph.
+        """
+        (batch,) = window
+        losses = self._forward(batch, counts, "update", self.problem.losses)
+        ledger = Ledger()
+        ledger.add(losses)
+        means = ledger.means(counts, self.reducer)
+
+        def take(task: str) -> TaskGradient:
+            return self._task_result(
+                task, self._task_gradient(task, losses, counts, keep=True), counts[task], means[task]
+            )
+
+        return GradientStream(tuple(counts), take)
 
     def commit(
         self, optimizers: Sequence[Optimizer], gradients: Gradients | None = None, *, finite: bool = True
@@ -205,11 +226,11 @@ class Services:
         for batch in window:
             yield self._forward(batch, counts, "update", forward)
 
-    def _collect(self, window: Window, counts: Mapping[str, int]) -> tuple[TaskGradient, ...]:
+    def _collect(self, window: Window, counts: Mapping[str, int], buffers: Buffers) -> tuple[TaskGradient, ...]:
         rows: dict[str, Gradients] = {task: {} for task in counts}
         ledger = Ledger()
         for batch in window:
-            losses = self._forward(batch, counts, "update", self.problem.losses)
+            losses = self._forward(batch, counts, buffers, self.problem.losses)
             ledger.add(losses)
             for task in counts:
                 add_gradients(rows[task], self._task_gradient(task, losses, counts))
@@ -226,12 +247,14 @@ class Services:
         for task, count in counts.items():
             yield self._task_result(task, self._task_gradient(task, losses, counts), count, means[task])
 
-    def _task_gradient(self, task: str, losses: dict[str, TaskLoss], counts: Mapping[str, int]) -> Gradients:
+    def _task_gradient(
+        self, task: str, losses: dict[str, TaskLoss], counts: Mapping[str, int], *, keep: bool = False
+    ) -> Gradients:
         if task not in losses:
             return {}
         factor = (self.scale.value if self.scale else 1.0) / counts[task]
         last = next(reversed(losses))  # the graph may go with the last task that has labels here
-        return gradients_of(losses[task].sum * factor, self._parameters, keep_graph=task != last)
+        return gradients_of(losses[task].sum * factor, self._parameters, keep_graph=keep or task != last)
 
     def _task_result(self, task: str, row: Gradients, count: int, loss: float) -> TaskGradient:
         gradients = self._finish(row)
@@ -266,6 +289,6 @@ def _gradient(parameter: nn.Parameter) -> Tensor:
     return torch.empty(0) if parameter.grad is None else parameter.grad
 
 
-def _devices() -> list[int]:
+def cuda_devices() -> list[int]:
     """The CUDA device whose random state a forward pass may move."""
     return [torch.cuda.current_device()] if torch.cuda.is_initialized() else []

@@ -12,21 +12,23 @@ import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
-from medmtl.config import RunConfig
+from medmtl.config import RunConfig, TrainingConfig
 from medmtl.data.loading import Batch
-from medmtl.errors import CheckpointError
+from medmtl.errors import CheckpointError, TrainingError
 from medmtl.inference.network import load_weights
-from medmtl.optim import Method, Services, StepReport
+from medmtl.optim import LossNotFinite, LossScale, Method, Probe, Services, StepReport
 from medmtl.progress import Progress
 from medmtl.randomness import restore_torch_state, torch_state
 from medmtl.run import RunFolder
 from medmtl.training.checkpoint import load_checkpoint, save_checkpoint
 from medmtl.training.interruption import InterruptedTraining as InterruptedTraining
 from medmtl.training.interruption import StopWish
+from medmtl.training.probing import ProbeLog
 from medmtl.training.problem import NetworkProblem, to_device
+from medmtl.training.processes import ALONE, Processes
 from medmtl.training.schedule import learning_rate_factor, set_learning_rates
 from medmtl.training.standing import Standing, is_better, selection_score
-from medmtl.training.tracking import Tracker, log_columns, step_values
+from medmtl.training.tracking import NoTracker, Tracker, log_columns, step_values
 from medmtl.training.windows import WindowSource
 
 Validate = Callable[[], dict[str, float]]
@@ -44,6 +46,16 @@ def train_step(
     return method.update(window, services)
 
 
+def _services(problem: NetworkProblem, training: TrainingConfig, processes: Processes) -> Services:
+    return Services(
+        problem,
+        reducer=processes.reducer,
+        scale=LossScale() if training.precision == "fp16" else None,
+        clip_norm=training.clip_norm,
+        clip_task_norm=training.clip_task_norm,
+    )
+
+
 class Trainer:
     """Runs the updates of one run, from wherever its last checkpoint stands.
 
@@ -56,6 +68,7 @@ class Trainer:
         metric_names: Names of the validation figures, for the log's columns.
         device: Where the network is.
         progress: Where to say how far it is.
+        processes: This process among those that train the run.
     """
 
     def __init__(
@@ -68,6 +81,7 @@ class Trainer:
         metric_names: Sequence[str],
         device: torch.device,
         progress: Progress,
+        processes: Processes = ALONE,
     ) -> None:
         self.run = run
         self.config: RunConfig = run.config
@@ -78,11 +92,16 @@ class Trainer:
         self.metric_names = tuple(metric_names)
         self.device = device
         self.progress = progress
-        self.services = Services(problem, clip_norm=self.config.training.clip_norm)
+        self.processes = processes
+        self.services = _services(problem, self.config.training, processes)
+        analysis = self.config.training.analysis
+        probe = Probe(analysis.every, analysis.samples, self.config.seed)
+        self.probing = ProbeLog(probe, run.probe if processes.main else None)
         self.standing = Standing()
         self.epoch_steps = source.steps_per_epoch
         self.total = self.epoch_steps * self.config.training.epochs
         self._wish = StopWish()
+        self._wished: int | None = None
         self._began = time.perf_counter()
 
     def fit(self) -> Standing:
@@ -100,10 +119,11 @@ class Trainer:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._after_step)
         self._resume_at(engine)
         windows = self.source.windows(self.standing.step, self.total)
+        self.probing.start(self.standing.step)
         with self._tracker() as self.tracker, self._wish.watched(), self._bar(), closing(windows):
             engine.run(windows, max_epochs=self.config.training.epochs, epoch_length=self.epoch_steps)
-        if self._wish.number is not None and not self.standing.finished:
-            raise InterruptedTraining(self.standing.step, self._wish.number)
+        if self._wished is not None and not self.standing.finished:
+            raise InterruptedTraining(self.standing.step, self._wished)
         return self.standing
 
     def state_dict(self) -> dict[str, Any]:
@@ -115,6 +135,7 @@ class Trainer:
             "network": self.problem.network.state_dict(),
             "method": self.method.state_dict(),
             "services": self.services.state_dict(),
+            "probing": self.probing.state_dict(),
             "random": torch_state(),
         }
 
@@ -124,11 +145,12 @@ class Trainer:
         Raises:
             CheckpointError: It is damaged or belongs to another run.
         """
-        state = load_checkpoint(self.run.last, needs=("standing", "network", "method", "services", "random"))
+        state = load_checkpoint(self.run.last, needs=("standing", "network", "method", "services", "probing", "random"))
         load_weights(self.problem.network, state["network"], self.run.last)
         try:
             self.method.load_state_dict(state["method"])
             self.services.load_state_dict(state["services"])
+            self.probing.load_state_dict(state["probing"])
             self.standing = Standing(**state["standing"])
             restore_torch_state(state["random"])
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
@@ -139,8 +161,10 @@ class Trainer:
             ) from None
 
     def save(self) -> None:
-        """Writes the last checkpoint."""
-        save_checkpoint(self.run.last, self.state_dict())
+        """Writes the last checkpoint: one process writes for all."""
+        self.processes.same_buffers(self.problem.network)
+        state = self.state_dict()
+        self.processes.first(lambda: save_checkpoint(self.run.last, state))
 
     def _resume_at(self, engine: Engine) -> None:
         done = self.standing.step
@@ -152,14 +176,30 @@ class Trainer:
     def _process(self, _: Engine, window: list[list[Batch]]) -> StepReport:
         self.problem.network.train()
         here = [to_device(batch, self.device, channels_last=self.config.training.channels_last) for batch in window]
-        return train_step(
-            self.method,
-            self.services,
-            here,
-            step=self.standing.step,
-            total=self.total,
-            warmup=self.config.training.warmup,
-        )
+        step, warmup = self.standing.step, self.config.training.warmup
+        looks = self.probing.look(step, self.problem, here, self.method, self.services)
+        self.tracker.look(step, looks)
+        try:
+            report = train_step(self.method, self.services, here, step=step, total=self.total, warmup=warmup)
+        except LossNotFinite as error:
+            return self._not_finite(error, here)
+        self.probing.remember(report.weights)
+        return report
+
+    def _not_finite(self, error: LossNotFinite, window: Sequence[Sequence[Batch]]) -> StepReport:
+        """Names step and images; goes on without the update where the configuration says so."""
+        files = [
+            str(self.source.image(view.view, int(index))) for batch in window for view in batch for index in view.index
+        ]
+        shown = ", ".join(dict.fromkeys(files[:8])) + (f" and {len(files) - 8} more" if len(files) > 8 else "")
+        told = f"{error.found}; images: {shown}"
+        where = f"{error.where}, step {self.standing.step + 1}"
+        if self.config.training.nonfinite == "stop":
+            self._checkpoint()
+            raise TrainingError(error.what, where=where, found=told, remedy=error.remedy) from None
+        self.progress.say(f"step skipped: {error.what}: {where}: {told}")
+        self.method.skip()
+        return StepReport(skipped=True)
 
     def _after_step(self, engine: Engine) -> None:
         report: StepReport = engine.state.output
@@ -178,11 +218,12 @@ class Trainer:
         for task, value in report.losses.items():
             self.standing.losses.setdefault(task, []).append(value)
         self.bar.advance(note="  ".join(f"{task} {value:.3f}" for task, value in report.losses.items()))
+        self._wished = self.processes.any(self._wish.number)
         if step % self.epoch_steps == 0:
             self._end_epoch(engine, epoch)
-        elif step % self.config.training.checkpoint_every == 0 or self._wish.number is not None:
+        elif step % self.config.training.checkpoint_every == 0 or self._wished is not None:
             self._checkpoint()
-        if self._wish.number is not None:
+        if self._wished is not None:
             engine.terminate()
 
     def _end_epoch(self, engine: Engine, epoch: int) -> None:
@@ -193,7 +234,8 @@ class Trainer:
         if self.validate is not None and (
             epoch % self.config.training.validate_every == 0 or epoch == self.config.training.epochs
         ):
-            figures = self.validate()
+            self.processes.same_buffers(self.problem.network)
+            figures = self.processes.first(self.validate)
             self.tracker.write(self.standing.step, epoch, "val", {f"metric/{k}": v for k, v in figures.items()})
             self._select(figures, epoch)
         self._say(epoch, means, figures)
@@ -208,12 +250,13 @@ class Trainer:
         self.save()
 
     def _select(self, figures: dict[str, float], epoch: int) -> None:
-        score = selection_score(figures)
+        score = selection_score(figures, self.config.training.select_by)
         if is_better(score, self.standing.best_score):
             self.standing.best_score = score if np.isfinite(score) else self.standing.best_score
             self.standing.best_epoch = epoch
             self.standing.without_gain = 0
-            save_checkpoint(self.run.best, {"network": self.problem.network.state_dict(), "epoch": epoch})
+            best = {"network": self.problem.network.state_dict(), "epoch": epoch}
+            self.processes.first(lambda: save_checkpoint(self.run.best, best))
         else:
             self.standing.without_gain += 1
 
@@ -226,11 +269,11 @@ class Trainer:
 
     @contextmanager
     def _tracker(self) -> Iterator[Tracker]:
-        tracker = Tracker(
-            self.run.log,
-            self.run.tensorboard,
-            log_columns(self.problem.tasks, self.metric_names),
-            step=self.standing.step,
+        columns = log_columns(self.problem.tasks, self.metric_names, self.method.measure_names)
+        tracker = (
+            Tracker(self.run.log, self.run.tensorboard, columns, step=self.standing.step)
+            if self.processes.main
+            else NoTracker()
         )
         try:
             yield tracker

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from medmtl.data.loading import Batch
-from medmtl.models import CooperativeNetwork, SharedEncoderNetwork, frozen_buffers
+from medmtl.models import CooperativeNetwork, SharedEncoderNetwork, evaluation_mode, frozen_buffers
+from medmtl.models.fusion import Exchanged
 from medmtl.optim import Buffers, TaskLoss
 from medmtl.tasks import AnyTask
 
@@ -25,7 +26,7 @@ class NetworkProblem:
     Args:
         network: The network.
         tasks: Its tasks.
-        precision: ``fp32`` or ``bf16`` (autocast of the forward pass; losses stay in fp32).
+        precision: ``fp32``, or ``bf16`` or ``fp16`` (autocast of the forward pass; losses stay in fp32).
         compiled: Compile the forward pass.
     """
 
@@ -79,6 +80,35 @@ class NetworkProblem:
         return ((view, name) for view in batch for name in tasks if name in view.targets)
 
 
+class SharedNetworkProblem(NetworkProblem):
+    """The same for a network with one shared encoder, in its two halves; the compiled form is not used there."""
+
+    network: SharedEncoderNetwork
+
+    def features(self, batch: MicroBatch, tasks: tuple[str, ...], buffers: Buffers) -> list[Any]:
+        """Encoder levels for each view of the batch; None for one that no task reads."""
+        found: list[Any] = []
+        for view in batch:
+            names = tuple(name for name in tasks if name in view.targets)
+            with self._forward_context(view, buffers):
+                found.append(self.network.features(view.image, names) if names else None)
+        return found
+
+    def losses_from(
+        self, batch: MicroBatch, features: Sequence[Any], tasks: tuple[str, ...], buffers: Buffers
+    ) -> dict[str, TaskLoss]:
+        """The masked losses from the features of the views."""
+        losses: dict[str, TaskLoss] = {}
+        for view, levels in zip(batch, features, strict=True):
+            names = tuple(name for name in tasks if name in view.targets)
+            if names and levels is not None:
+                size = (view.image.shape[-2], view.image.shape[-1])
+                with self._forward_context(view, buffers):
+                    outputs = self.network.outputs(levels, names, size, valid=view.field)
+                losses |= {name: self._loss(name, outputs[name], view) for name in names}
+        return losses
+
+
 class SplitNetworkProblem(NetworkProblem):
     """The same for a network with one sub-model a task."""
 
@@ -89,7 +119,7 @@ class SplitNetworkProblem(NetworkProblem):
         own = {id(parameter) for parameter in self.network.parameters_of(task)}
         return [(name, parameter) for name, parameter in self.network.named_parameters() if id(parameter) in own]
 
-    def encode(self, batch: MicroBatch, task: str, buffers: Buffers = "update") -> Any:
+    def encode(self, batch: MicroBatch, task: str, buffers: Buffers = "update") -> list[list[Tensor]]:
         """Features of one task's encoder, for each view of the batch."""
         features = []
         for view in batch:
@@ -97,10 +127,28 @@ class SplitNetworkProblem(NetworkProblem):
                 features.append(self.network.encode(view.image, task))
         return features
 
+    def exchange(self, features: Sequence[Sequence[Tensor]]) -> list[Exchanged]:
+        """What the other tasks see of the features, for each view."""
+        return [self.network.exchange(levels) for levels in features]
+
+    def lend(self, batch: MicroBatch, task: str) -> list[Exchanged]:
+        """The same of a task that is held fixed: in evaluation mode, without gradient."""
+        return [self._held(view, task, lambda image: self.network.lend(image, task)) for view in batch]
+
+    def lend_with(self, batch: MicroBatch, task: str, parameters: Mapping[str, Tensor]) -> list[Exchanged]:
+        """The same with other weights in the encoder, by the names of `parameters_of`, with their graph."""
+        start = f"encoders.{task}."
+        weights = {name.removeprefix(start): value for name, value in parameters.items() if name.startswith(start)}
+        return [self._held(view, task, lambda image: self.network.lend_with(image, task, weights)) for view in batch]
+
+    def _held(self, view: Batch, task: str, show: Callable[[Tensor], Exchanged]) -> Exchanged:
+        with evaluation_mode(self.network.encoder_of(task)), autocast(view.image.device, self.precision):
+            return show(view.image)
+
     def predict(
         self, batch: MicroBatch, task: str, own: Any, others: Mapping[str, Any], buffers: Buffers = "update"
     ) -> TaskLoss:
-        """Loss of one task from its own features and the others'."""
+        """Loss of one task from its own features and what the others show."""
         total: TaskLoss | None = None
         for index, view in enumerate(batch):
             if task not in view.targets:
@@ -116,13 +164,14 @@ class SplitNetworkProblem(NetworkProblem):
 
 def build_problem(network: Network, tasks: Sequence[AnyTask], *, precision: str, compiled: bool) -> NetworkProblem:
     """The problem that fits the network's architecture."""
-    kind = SplitNetworkProblem if isinstance(network, CooperativeNetwork) else NetworkProblem
+    kind = SplitNetworkProblem if isinstance(network, CooperativeNetwork) else SharedNetworkProblem
     return kind(network, tasks, precision=precision, compiled=compiled)
 
 
 def autocast(device: torch.device, precision: str) -> Any:
     """Autocast of a forward pass, or nothing for fp32."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+    kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    return torch.autocast(device.type, kinds[precision]) if precision in kinds else nullcontext()
 
 
 def to_device(batch: MicroBatch, device: torch.device, *, channels_last: bool) -> list[Batch]:

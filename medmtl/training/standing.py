@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,10 +31,15 @@ def is_better(score: float, best: float) -> bool:
     return score > best if np.isfinite(score) else best == float("-inf")
 
 
-def selection_score(figures: dict[str, float]) -> float:
-    """The mean over tasks of each task's first figure; those that are undefined are left out."""
+def selection_score(figures: Mapping[str, float], tasks: Sequence[str] = ()) -> float:
+    """The mean over tasks of each task's first figure; those that are undefined are left out.
+
+    Args:
+        figures: Validation figures as ``task/name``.
+        tasks: The tasks that count; all where none is named.
+    """
     first: dict[str, float] = {}
     for name, value in figures.items():
         first.setdefault(name.split("/", 1)[0], value)
-    values = [value for value in first.values() if np.isfinite(value)]
+    values = [value for task, value in first.items() if np.isfinite(value) and (not tasks or task in tasks)]
     return float(np.mean(values)) if values else float("nan")

@@ -7,10 +7,12 @@ import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from medmtl.files import output_error, write_text
+from medmtl.errors import output_error
+from medmtl.files import write_text
 from medmtl.optim import StepReport
 
 _FIXED = ("step", "epoch", "split", "seconds", "lr", "skipped")
@@ -47,6 +49,12 @@ class Tracker:
             for name, value in values.items() if self._board is not None else ():
                 self._board.add_scalar(f"{split}/{name}", value, step)
 
+    def look(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Shows what a probe saw, on TensorBoard; its table is its own."""
+        for row in rows if self._board is not None else ():
+            name = "/".join(str(row[key]) for key in ("measure", "tasks", "layer", "statistic") if row[key])
+            self._board.add_scalar(f"probe/{name}", row["value"], step)
+
     def sync(self) -> None:
         """Brings the rows to the disk itself: a checkpoint must never be ahead of its log."""
         with self._said():
@@ -68,20 +76,49 @@ class Tracker:
             raise output_error(error, self.path) from error
 
 
+class NoTracker(Tracker):
+    """Writes nothing: what the processes that do not write hold."""
+
+    def __init__(self) -> None:
+        pass
+
+    def write(self, step: int, epoch: int, split: str, values: Mapping[str, float], **fixed: Any) -> None:
+        """Drops the row."""
+
+    def look(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Shows nothing."""
+
+    def sync(self) -> None:
+        """Does nothing."""
+
+    def close(self) -> None:
+        """Does nothing."""
+
+
 def step_values(report: StepReport) -> dict[str, float]:
     """The figures of one update, by column."""
     values = {f"loss/{task}": value for task, value in report.losses.items()}
     values |= {f"count/{task}": float(value) for task, value in report.counts.items()}
     values |= {f"weight/{task}": value for task, value in report.weights.items()}
+    values |= {f"gradient_norm/{task}": value for task, value in report.gradient_norms.items()}
+    values |= {f"cosine/{pair}": value for pair, value in report.cosines.items()}
+    values |= dict(report.measures)
     if report.norm is not None:
         values["gradient_norm"] = report.norm
     return values
 
 
-def log_columns(tasks: Sequence[str], metrics: Sequence[str]) -> tuple[str, ...]:
-    """Columns of a run's log."""
-    per_task = [f"{kind}/{task}" for kind in ("loss", "count", "weight") for task in tasks]
-    return (*per_task, "gradient_norm", *(f"metric/{name}" for name in metrics))
+def log_columns(tasks: Sequence[str], metrics: Sequence[str], measures: Sequence[str] = ()) -> tuple[str, ...]:
+    """Columns of a run's log.
+
+    Args:
+        tasks: The tasks.
+        metrics: Names of the validation figures.
+        measures: What the balancing method measures beside losses, weights, norms and cosines.
+    """
+    per_task = [f"{kind}/{task}" for kind in ("loss", "count", "weight", "gradient_norm") for task in tasks]
+    pairs = [f"cosine/{first}|{second}" for first, second in combinations(tasks, 2)]
+    return (*per_task, *pairs, "gradient_norm", *measures, *(f"metric/{name}" for name in metrics))
 
 
 def read_rows(log: Path) -> list[dict[str, str]]:

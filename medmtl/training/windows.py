@@ -6,10 +6,11 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import count, islice
+from pathlib import Path
 
 from medmtl.config import RunConfig, ViewConfig
 from medmtl.data.loading import Batch, ViewDataset, training_loader
-from medmtl.data.sampling import ViewStream
+from medmtl.data.sampling import Draw, ViewStream
 from medmtl.optim import Plan
 from medmtl.tasks import AnyTask
 
@@ -32,6 +33,8 @@ class WindowSource:
         accumulation: Micro-batches in one update.
         workers: Loader processes, shared between the views.
         pin: Copy batches to page-locked memory.
+        rank: Of several processes, this one's number: it gets every ``world``-th sample of each batch.
+        world: How many there are.
     """
 
     def __init__(
@@ -43,7 +46,10 @@ class WindowSource:
         accumulation: int,
         workers: int,
         pin: bool,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
+        self.rank, self.world = rank, world
         self.feeds = dict(feeds)
         self.view_of = dict(view_of)
         self.plan = plan
@@ -56,6 +62,10 @@ class WindowSource:
         """Updates after which every sample of the largest view was shown."""
         batches = max(feed.stream.batches_per_epoch for feed in self.feeds.values())
         return -(-batches // self.accumulation)
+
+    def image(self, view: str, index: int) -> Path:
+        """The file of a sample, by its index in a batch of a view."""
+        return self.feeds[view].dataset.samples[index].image
 
     def windows(self, start: int, stop: int) -> Generator[list[list[Batch]], None, None]:
         """The windows of updates ``start`` to ``stop - 1``."""
@@ -77,7 +87,10 @@ class WindowSource:
         def numbers() -> Iterator[int]:
             return islice(count(before), total)
 
-        return training_loader(feed.dataset, feed.stream, name, numbers, workers=self.workers, pin=self.pin)
+        def draws() -> Iterator[list[Draw]]:
+            return (feed.stream.batch(number)[self.rank :: self.world] for number in numbers())
+
+        return training_loader(feed.dataset, draws, name, workers=self.workers, pin=self.pin)
 
 
 def make_feed(dataset: ViewDataset, view: str, config: RunConfig, tasks: Sequence[AnyTask]) -> ViewFeed:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from medmtl.models import ClassificationHead, ClassMapHead, CooperativeNetwork, 
 TASKS = ("mask", "grade", "lesions")
 
 
-def make(tasks=TASKS) -> CooperativeNetwork:
+def make(tasks=TASKS, **kind) -> CooperativeNetwork:
     torch.manual_seed(0)
     encoders = {task: build_encoder("efficientnet-lite0", "none") for task in tasks}
     channels = encoders[tasks[0]].channels
@@ -18,7 +20,7 @@ def make(tasks=TASKS) -> CooperativeNetwork:
         "grade": ClassificationHead(channels, 5),
         "lesions": ClassMapHead(channels, 3, 16),
     }
-    return CooperativeNetwork(encoders, {task: heads[task] for task in tasks})
+    return CooperativeNetwork(encoders, {task: heads[task] for task in tasks}, **kind)
 
 
 @pytest.fixture(scope="module")
@@ -39,37 +41,81 @@ def test_all_tasks_at_any_size(network, size):
     assert output["lesions"].maps.shape == (2, 3, *(-(-side // 16) for side in size))
 
 
-def test_forward_is_encode_exchange_predict(network):
-    x = image(45, 64)
+KINDS = [("bottleneck", "map"), ("all", "map"), ("bottleneck", "vector"), ("all", "vector")]
+
+
+@pytest.mark.parametrize(("scales", "form"), KINDS)
+def test_forward_is_encode_lend_predict(scales, form):
+    network, x = make(scales=scales, form=form).eval(), image(45, 64)
     with torch.no_grad():
         features = {task: network.encode(x, task) for task in TASKS}
         for task in TASKS:
-            lists = {name: f for name, f in features.items() if name != task}
-            vectors = {name: network.exchange(f) for name, f in lists.items()}
             expected = network(x, [task])[task]
-            for others in (lists, vectors):
+            shown = {name: network.exchange(f) for name, f in features.items() if name != task}
+            lent = {name: network.lend(x, name) for name in shown}
+            for others in (shown, lent):
                 torch.testing.assert_close(network.predict(task, features[task], others, (45, 64)), expected)
 
 
-def test_exchanged_vectors_are_normalized_leaves(network):
-    vector = network.exchange(network.encode(image(64, 64), "grade"))
-    assert vector.shape == (2, 320)
-    assert not vector.requires_grad
-    torch.testing.assert_close(vector.mean(1), torch.zeros(2), atol=1e-5, rtol=0)
-    torch.testing.assert_close(vector.var(1, unbiased=False), torch.ones(2), atol=1e-2, rtol=0)
+@pytest.mark.parametrize(("scales", "form"), KINDS)
+def test_what_is_exchanged_is_normalized_and_keeps_its_graph(scales, form):
+    network = make(scales=scales, form=form)
+    features = network.encode(image(64, 64), "grade")
+    shown = network.exchange(features)
+    assert len(shown) == (1 if scales == "bottleneck" else 5)
+    for level, feature in zip(shown, features[-len(shown) :], strict=True):
+        assert level.shape == (feature.shape if form == "map" else (*feature.shape[:2], 1, 1))
+        assert level.requires_grad
+        torch.testing.assert_close(level.flatten(1).mean(1), torch.zeros(2), atol=1e-5, rtol=0)
+        torch.testing.assert_close(level.flatten(1).var(1, unbiased=False), torch.ones(2), atol=2e-2, rtol=0)
 
 
 def test_others_are_read_and_their_gradient_is_had_where_asked_for(network):
     x = image(64, 64)
     own = network.encode(x, "grade")
-    other = network.exchange(network.encode(x, "mask")).requires_grad_()
+    other = [level.requires_grad_() for level in network.lend(x, "mask")]
     with_other = network.predict("grade", own, {"mask": other})
     assert not torch.allclose(with_other, network.predict("grade", own, {}))
     (gradient,) = torch.autograd.grad(with_other.sum(), other)
-    step = torch.zeros_like(other)
-    step[0, 3] = 1.0
-    moved = network.predict("grade", own, {"mask": other + step})  # linear up to the head's linear layer
-    torch.testing.assert_close((moved - with_other).sum(), gradient[0, 3], atol=1e-4, rtol=1e-3)
+    step = torch.zeros_like(other[0])
+    step[0, 3, 1, 0] = 1.0
+    moved = network.predict("grade", own, {"mask": [other[0] + step]})  # linear up to the head's linear layer
+    torch.testing.assert_close((moved - with_other).sum(), gradient[0, 3, 1, 0], atol=1e-4, rtol=1e-3)
+
+
+def test_a_vector_is_the_mean_of_the_map(network):
+    """Segmentation to classification pools, the reverse spreads: both are one 1x1 convolution."""
+    x = image(64, 64)
+    own = [torch.zeros_like(level) for level in network.encode(x, "mask")]
+    shown = network.lend(x, "grade")
+    spread = network.fusion["mask"](own, {"grade": [shown[0].mean((2, 3), keepdim=True)]})[-1]
+    placed = network.fusion["mask"](own, {"grade": shown})[-1]
+    assert spread.shape == placed.shape
+    torch.testing.assert_close(spread, placed.mean((2, 3), keepdim=True).expand_as(placed))
+
+
+def test_other_weights_lend_other_features_and_leave_the_network_alone(network):
+    x, before = image(64, 64), copy.deepcopy(network.state_dict())
+    weights = {name: value.detach() * 1.1 for name, value in network.encoders["mask"].named_parameters()}
+    moved = network.lend_with(x, "mask", weights)
+    assert not torch.allclose(moved[0], network.lend(x, "mask")[0])
+    torch.testing.assert_close(network.lend_with(x, "mask", {}), network.lend(x, "mask"))
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_controls_of_what_is_lent():
+    x = image(64, 64)
+    untrained = make(lenders="untrained").eval()
+    first = untrained.lend(x, "mask")[0]
+    with torch.no_grad():
+        for parameter in untrained.encoders["mask"].parameters():
+            parameter.mul_(1.5)
+    assert torch.equal(untrained.lend(x, "mask")[0], first)
+    assert not any(p.requires_grad for p in untrained.untrained.parameters())
+    shuffled, plain = make(lenders="shuffled").eval(), make().eval()
+    torch.testing.assert_close(shuffled.lend(x, "mask")[0], plain.lend(x, "mask")[0].flip(0))  # two images: exchanged
+    assert not shuffled.lend(x[:1], "mask")[0].any()
+    assert not torch.allclose(shuffled(x)["grade"], plain(x)["grade"])
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -102,7 +148,7 @@ def test_asking_for_nothing_and_for_the_unknown(network):
     with pytest.raises(ConfigError, match="did you mean 'grade'"):
         network(image(32, 32), ["grades"])
     with pytest.raises(ConfigError, match="unknown task"):
-        network.predict("grade", network.encode(image(32, 32), "grade"), {"nobody": torch.zeros(2, 320)})
+        network.predict("grade", network.encode(image(32, 32), "grade"), {"nobody": [torch.zeros(2, 320, 1, 1)]})
     encoder = build_encoder("efficientnet-lite0", "none")
     with pytest.raises(ConfigError, match="of its own"):
         CooperativeNetwork({"a": encoder}, {"b": ClassificationHead(encoder.channels, 1)})

@@ -63,10 +63,17 @@ class Shared(nn.Module):
         return {task: int(labelled(batch, task).sum()) for task in tasks}
 
     def losses(self, batch: Mapping[str, Any], tasks: tuple[str, ...], buffers: Buffers) -> dict[str, TaskLoss]:
+        return self.losses_from(batch, self.features(batch, tasks, buffers), tasks, buffers)
+
+    def features(self, batch: Mapping[str, Any], tasks: tuple[str, ...], buffers: Buffers) -> torch.Tensor:
         self.forwards += 1
         with frozen_buffers(self) if buffers == "frozen" else contextlib.nullcontext():
-            features = self.trunk(batch["x"])
-            return {t: loss_of(batch, t, self.heads[t](features)) for t in tasks if labelled(batch, t).any()}
+            return self.trunk(batch["x"])
+
+    def losses_from(
+        self, batch: Mapping[str, Any], features: torch.Tensor, tasks: tuple[str, ...], buffers: Buffers
+    ) -> dict[str, TaskLoss]:
+        return {t: loss_of(batch, t, self.heads[t](features)) for t in tasks if labelled(batch, t).any()}
 
 
 class Split(nn.Module):
@@ -96,6 +103,23 @@ class Split(nn.Module):
     def encode(self, batch: Mapping[str, Any], task: str, buffers: Buffers = "update") -> torch.Tensor:
         with frozen_buffers(self) if buffers == "frozen" else contextlib.nullcontext():
             return self.encoders[task](batch["x"])
+
+    def exchange(self, features: torch.Tensor) -> torch.Tensor:
+        return features
+
+    def lend(self, batch: Mapping[str, Any], task: str) -> torch.Tensor:
+        with torch.no_grad():
+            return self.lend_with(batch, task, {})
+
+    def lend_with(self, batch: Mapping[str, Any], task: str, parameters: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        encoder, start = self.encoders[task], f"encoders.{task}."
+        mine = {name.removeprefix(start): value for name, value in parameters.items() if name.startswith(start)}
+        mode = encoder.training
+        encoder.eval()
+        try:
+            return torch.func.functional_call(encoder, mine, (batch["x"],))
+        finally:
+            encoder.train(mode)
 
     def predict(
         self,
@@ -132,6 +156,12 @@ def built(name: str, problem: Problem, factory: Callable[..., Any] = adamw, **ar
     method = make_method(name, **arguments)
     method.build(problem, factory)
     return method
+
+
+def takes_turns(name: str) -> bool:
+    """Whether an update trains some of the tasks only."""
+    method = built(name, problem_for(name))
+    return any(len(method.plan(step).tasks) < len(TASKS) for step in range(3))
 
 
 def run(name: str, problem: Any, windows: Iterable[list[Any]], factory: Callable[..., Any] = adamw, **arguments: Any):

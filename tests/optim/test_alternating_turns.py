@@ -74,6 +74,12 @@ class Game(nn.Module):
     def encode(self, batch, task, buffers="update"):
         return self.values[task]
 
+    def exchange(self, features):
+        return features
+
+    def lend(self, batch, task):
+        return self.values[task]
+
     def predict(self, batch, task, own, others, buffers="update"):
         (other,) = others.values()
         assert not other.requires_grad

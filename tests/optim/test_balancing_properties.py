@@ -19,6 +19,7 @@ from optim_toys import (
     rows_of,
     run,
     sgd,
+    takes_turns,
     weights_of,
 )
 
@@ -75,6 +76,8 @@ def test_one_task_is_plain_descent_at_the_reported_weight(name: str) -> None:
 def test_absent_task_equals_task_removed(name: str) -> None:
     if make_method(name).info.needs_split:
         pytest.skip("removing a sub-model changes the input of the others")
+    if takes_turns(name):
+        pytest.skip("the turn of an absent task passes")
     batch = batch_of(missing={"c": range(6)})
     full, removed = problem_for(name), problem_for(name, ("a", "b"))
     head = weights_of(full.heads["c"])
@@ -99,7 +102,7 @@ def test_absent_for_a_while_leaves_the_head_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_order_of_tasks_does_not_matter(name: str) -> None:
-    if make_method(name).info.needs_split:
+    if make_method(name).info.needs_split or takes_turns(name):
         pytest.skip("the order of turns is the method")
     # Two tasks: the random order of a projection has no choice left.
     first, second = problem_for(name, ("a", "b")), problem_for(name, ("b", "a"))
@@ -161,6 +164,9 @@ def test_two_runs_are_identical_and_the_global_generator_is_untouched(name: str)
 def test_a_loss_that_is_not_finite_names_its_task_and_moves_nothing(name: str, bad: float) -> None:
     problem = problem_for(name)
     problem.losses = _spoil(problem.losses, bad)  # type: ignore[method-assign]
+    if hasattr(problem, "losses_from"):
+        whole = problem.losses_from
+        problem.losses_from = lambda *given: {t: _spoiled(v, t, bad) for t, v in whole(*given).items()}
     if hasattr(problem, "predict"):
         problem.predict = lambda batch, task, *_: _spoiled(
             loss_of(
@@ -191,14 +197,14 @@ def test_an_overflow_leaves_all_state_untouched(name: str, micro: int) -> None:
     scale = LossScale(4.0)
     method, services = built(name, problem), Services(problem, scale=scale)
     batch = batch_of()
-    batch["y"] = {task: 100 * y for task, y in batch["y"].items()}  # so that the scaled gradients overflow
     window = [batch] if micro == 1 else [rows_of(batch, 0, 3), rows_of(batch, 3, 6)]
     method.update(window, services)
     before, state = weights_of(problem), _flat(method.state_dict())
-    scale.value = 1e308
+    for parameter in problem.parameters():  # a weight of 1/loss would undo a mere scale
+        parameter.register_hook(lambda gradient: gradient * float("inf"))
     report = method.update(window, services)
     assert report.skipped
-    assert scale.value == 5e307
+    assert scale.value == 2.0
     assert_same(before, weights_of(problem))
     after = _flat(method.state_dict())
     assert after.pop(".step") == state.pop(".step") + 1
@@ -231,7 +237,7 @@ def test_bf16_autocast_inside_the_problem(name: str) -> None:
     problem = problem_for(name).float()
     batch = batch_of()
     batch = {"x": batch["x"].float(), "y": {task: y.float() for task, y in batch["y"].items()}}
-    for part in ("losses", "encode", "predict"):
+    for part in ("losses", "features", "losses_from", "encode", "predict"):
         if hasattr(problem, part):
             setattr(problem, part, torch.autocast("cpu", dtype=torch.bfloat16)(getattr(problem, part)))
     _, reports = run(name, problem, [[batch]] * 4)

@@ -29,7 +29,7 @@ def test_unknown_method_gets_a_suggestion() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("equal", {"phase_steps": 2}, r"equal\.phase_steps.*it belongs to: alternating"),
+        ("equal", {"phase_steps": 2}, r"equal\.phase_steps.*it belongs to: alternating, independent"),
         ("alternating", {"phase_stesp": 2}, r"alternating\.phase_stesp.*did you mean 'phase_steps'"),
         ("alternating", {"phase_steps": 0}, r"alternating\.phase_steps.*found 0.*whole number >= 1"),
         ("alternating", {"phase_steps": 1.5}, r"phase_steps.*found 1\.5"),
@@ -39,7 +39,12 @@ def test_unknown_method_gets_a_suggestion() -> None:
         ("uw", {"learning_rate": "fast"}, r"uw\.learning_rate.*'fast'"),
         ("famo", {"learning_rate": 0}, r"famo\.learning_rate.*> 0"),
         ("famo", {"weight_decay": -1}, r"famo\.weight_decay"),
-        ("adam_per_task", {"combine": "max"}, r"adam_per_task\.combine.*sum, mean"),
+        ("mao", {"combine": "max"}, r"mao\.combine.*sum, mean"),
+        ("adatask", {"shared": "trunk."}, r"adatask\.shared.*list"),
+        ("adatask", {"decay": 1}, r"adatask\.decay.*found 1"),
+        ("independent", {"order": "best"}, r"independent\.order.*fixed, reversed, random"),
+        ("independent", {"phase_steps": 0}, r"independent\.phase_steps"),
+        ("independent", {"seed": -1}, r"independent\.seed"),
     ],
 )
 def test_bad_arguments_are_named(name: str, arguments: dict, message: str) -> None:
@@ -60,18 +65,18 @@ def test_no_task_and_nothing_to_train_are_refused(name: str) -> None:
         make_method(name).build(Split().requires_grad_(False), adamw)
 
 
-def test_per_task_adam_needs_an_adam() -> None:
-    with pytest.raises(ConfigError, match="not an Adam"):
-        make_method("adam_per_task").build(Shared(), sgd)
+@pytest.mark.parametrize("name", ["mao", "adatask"])
+def test_per_task_adam_needs_an_adam(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{name}'.*not an Adam|not an Adam.*'{name}'"):
+        make_method(name).build(Shared(), sgd)
 
 
-def test_per_task_adam_refuses_decay_inside_the_gradient() -> None:
+@pytest.mark.parametrize("name", ["mao", "adatask"])
+def test_per_task_adam_refuses_decay_inside_the_gradient(name: str) -> None:
     import torch
 
     with pytest.raises(ConfigError, match="decay inside"):
-        make_method("adam_per_task").build(
-            Shared(), lambda named: torch.optim.Adam([p for _, p in named], weight_decay=0.1)
-        )
+        make_method(name).build(Shared(), lambda named: torch.optim.Adam([p for _, p in named], weight_decay=0.1))
 
 
 def test_a_parameter_of_two_tasks_is_refused() -> None:

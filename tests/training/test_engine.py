@@ -34,6 +34,7 @@ def test_the_score_is_the_mean_of_each_tasks_first_figure():
     assert selection_score({"a/x": 0.2, "a/y": 0.9, "b/z": 0.6}) == pytest.approx(0.4)
     assert selection_score({"a/x": math.nan, "a/y": 0.9, "b/z": 0.6}) == pytest.approx(0.6)
     assert math.isnan(selection_score({"a/x": math.nan}))
+    assert selection_score({"a/x": 0.2, "b/z": 0.6}, ["b"]) == pytest.approx(0.6)
 
 
 def test_an_undefined_score_never_replaces_a_defined_one():

@@ -66,7 +66,7 @@ def test_an_unlabelled_sample_is_as_if_it_were_not_there(task, setup):
         torch.testing.assert_close(gradient, expected[name], rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", ["equal", "uw", "pcgrad", "famo", "adam_per_task"])
+@pytest.mark.parametrize("method", ["equal", "uw", "pcgrad", "famo", "mao"])
 def test_a_batch_without_a_task_moves_nothing_of_it(method, setup):
     network = setup.network()
     problem = build_problem(network, setup.tasks, precision="fp32", compiled=False)

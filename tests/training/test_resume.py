@@ -16,7 +16,7 @@ from medmtl.training.interruption import InterruptedTraining
 from medmtl.training.tracking import read_rows
 from medmtl.workflows.training import train
 
-METHODS = ["equal", "uw", "pcgrad", "famo", "adam_per_task", "alternating"]
+METHODS = ["equal", "uw", "pcgrad", "famo", "mao", "alternating"]
 QUIET = Progress(quiet=True)
 
 

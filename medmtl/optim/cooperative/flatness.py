@@ -1,0 +1,90 @@
+"""Perturbations of features or weights under which a loss should stay flat: pure functions on lists of tensors.
+
+A *reconstruction* (`methods.md`-style section names in brackets): Wu et al., arXiv 2309.12090, say that flat minima are
+sought with regard to the features of the other tasks; the noise law and the ball are ours. Ascent follows SAM (Foret
+et al., ICLR 2021) and ASAM (Kwon et al., ICML 2021), carried over from weights to features.
+
+Every tensor is (n, ...); a sample is a row, and all tensors of one call hold the same samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+_TINY = 1e-12
+
+
+def ascent(tensors: Sequence[Tensor], gradients: Sequence[Tensor], radius: float, *, relative: bool) -> list[Tensor]:
+    """The ascent step on the ball Σ_j ‖ε_j‖²/c_j² ≤ radius², per sample: ε_j = ρ c_j² g_j / √(Σ_k c_k² ‖g_k‖²).
+
+    Args:
+        tensors: Features z_j.
+        gradients: Gradients g_j of the sum of the per-sample losses, of the same shapes.
+        radius: ρ; with ``relative`` a share of each feature's own norm.
+        relative: c_j = ‖z_j‖ of the sample, else 1.
+
+    Returns:
+        ε_j, detached; zero for a sample without gradient.
+    """
+    lengths = [_norms(tensor) if relative else tensor.new_ones(len(tensor)) for tensor in tensors]
+    total = torch.stack([(c * _norms(g)) ** 2 for c, g in zip(lengths, gradients, strict=True)]).sum(0).sqrt()
+    factor = radius / (total + _TINY)
+    return [(g.detach() * _rows(factor * c**2, g)).detach() for c, g in zip(lengths, gradients, strict=True)]
+
+
+def adaptive_ascent(tensors: Sequence[Tensor], gradients: Sequence[Tensor], radius: float) -> list[Tensor]:
+    """The element-wise scaled ascent step, per sample: ε = ρ z² g / ‖ |z| g ‖ over all tensors (after ASAM).
+
+    Args:
+        tensors: Features z_j.
+        gradients: Gradients g_j, of the same shapes.
+        radius: ρ.
+    """
+    scaled = [tensor.abs() * g for tensor, g in zip(tensors, gradients, strict=True)]
+    total = torch.stack([_norms(s) ** 2 for s in scaled]).sum(0).sqrt()
+    factor = radius / (total + _TINY)
+    return [(tensor.abs() * s * _rows(factor, s)).detach() for tensor, s in zip(tensors, scaled, strict=True)]
+
+
+def noise_scale(tensor: Tensor, strength: float, *, relative: bool) -> Tensor:
+    """Standard deviation of the noise on each sample: ``strength`` times the sample's root mean square, or as it is.
+
+    Returns:
+        (n, 1, ...), to be multiplied with noise of unit variance.
+    """
+    rows = tensor.detach().flatten(1) if tensor.ndim > 1 else tensor.detach()[:, None]
+    deviation = rows.square().mean(1).sqrt() * strength if relative else torch.full_like(rows[:, 0], strength)
+    return _rows(deviation, tensor)
+
+
+def uniform_half_width(deviation: float) -> float:
+    """B of U(-b, b) with this standard deviation."""
+    return math.sqrt(3.0) * deviation
+
+
+def clamp_to_box(parameters: Sequence[Tensor], origins: Sequence[Tensor], share: float) -> None:
+    """Holds each entry within ``share`` times its tensor's root mean square around the origin, in place.
+
+    Args:
+        parameters: What is moved back.
+        origins: The middle of the box, of the same shapes.
+        share: Half width of the box.
+    """
+    with torch.no_grad():
+        for parameter, origin in zip(parameters, origins, strict=True):
+            width = share * origin.square().mean().sqrt()
+            parameter.copy_(torch.minimum(torch.maximum(parameter, origin - width), origin + width))
+
+
+def _norms(tensor: Tensor) -> Tensor:
+    """Norm of each row, (n,), in at least float32."""
+    wide = tensor.detach().to(torch.promote_types(tensor.dtype, torch.float32))
+    return wide.reshape(len(wide), -1).norm(dim=1)  # type: ignore[no-any-return]
+
+
+def _rows(values: Tensor, like: Tensor) -> Tensor:
+    return values.to(like.dtype).reshape(-1, *[1] * (like.ndim - 1))

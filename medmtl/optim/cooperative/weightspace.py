@@ -1,0 +1,126 @@
+"""The weight-space form: the loss of a task's turn under perturbed *weights* of the sub-models that lend features.
+
+Matches "changes in other sub-models" (abstract of MT-CooL); costs a further forward pass (noise), or forward and
+backward (ascent), of every other encoder. The weights themselves are never written: perturbed copies go through
+the encoder by `WeightSplitProblem.lend_with`. A reconstruction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from medmtl.optim.base import Batch, Buffers, TaskLoss, WeightSplitProblem
+from medmtl.optim.cooperative.flatness import adaptive_ascent, ascent
+from medmtl.optim.cooperative.noise import SampleNoise
+from medmtl.optim.cooperative.objective import ASCENTS, Flatness, Place, TurnLoss, lent
+from medmtl.optim.cooperative.trees import detached
+from medmtl.optim.reduction import Reducer
+
+Weights = dict[str, dict[str, Tensor]]
+"""By task, the perturbed parameters of its sub-model by name."""
+
+
+def weight_turn_loss(
+    problem: WeightSplitProblem,
+    batch: Batch,
+    task: str,
+    buffers: Buffers,
+    flatness: Flatness,
+    place: Place,
+    reducer: Reducer,
+) -> TurnLoss:
+    """The losses of one micro-batch in a task's turn, the others' weights perturbed.
+
+    Args:
+        problem: The sub-models.
+        batch: One micro-batch.
+        task: Whose turn it is.
+        buffers: For the clean pass.
+        flatness: The perturbation; radius and standard deviation are relative to each weight tensor's norm and root
+            mean square.
+        place: Numbers the draws.
+        reducer: Sums the ascent gradient over processes.
+    """
+    others = lent(problem, batch, task)
+    own = problem.encode(batch, task, buffers)
+    clean = problem.predict(batch, task, own, others, buffers)
+    if not others:
+        return TurnLoss(clean, clean, 0)
+    losses = [
+        problem.predict(batch, task, own, _lent_with(problem, batch, weights), "frozen").sum
+        for weights in _perturbed(problem, batch, task, detached(own), flatness, place, reducer)
+    ]
+    return TurnLoss(clean, TaskLoss(torch.stack(losses).mean(0), clean.count), 0)
+
+
+def _perturbed(
+    problem: WeightSplitProblem,
+    batch: Batch,
+    task: str,
+    own: Any,
+    flatness: Flatness,
+    place: Place,
+    reducer: Reducer,
+) -> Iterator[Weights]:
+    weights = {other: _weights(problem.parameters_of(other)) for other in problem.tasks if other != task}
+    names = [(other, name) for other, named in weights.items() for name in named]
+    values = [weights[other][name] for other, name in names]
+    if flatness.kind in ASCENTS:
+        inputs = [value.requires_grad_() for value in values]
+        steps = _ascent_step(problem, batch, task, own, weights, inputs, flatness, place, reducer)
+        yield _by_task(names, [v.detach() + step for v, step in zip(values, steps, strict=True)])
+        return
+    noise = SampleNoise(flatness.seed, flatness.kind)
+    for draw in range(flatness.draws):
+        for sign in (1.0, -1.0) if flatness.antithetic else (1.0,):
+            rows = [value[None] for value in values]  # one draw for all samples, micro-batches and processes
+            moved = noise.perturb(
+                rows, flatness.radius, relative=flatness.relative, step=place.step, draw=draw, samples=[0], sign=sign
+            )
+            yield _by_task(names, [value[0] for value in moved])
+
+
+def _ascent_step(
+    problem: WeightSplitProblem,
+    batch: Batch,
+    task: str,
+    own: Any,
+    weights: Weights,
+    inputs: Sequence[Tensor],
+    flatness: Flatness,
+    place: Place,
+    reducer: Reducer,
+) -> list[Tensor]:
+    seen = {o: problem.lend_with(batch, o, named) for o, named in weights.items()}
+    loss = problem.predict(batch, task, own, seen, "frozen")
+    found = (
+        torch.autograd.grad(loss.sum * place.loss_scale, inputs, allow_unused=True)
+        if loss.count
+        else [None] * len(inputs)
+    )
+    gradients = [torch.zeros_like(v) if g is None else g.contiguous() for v, g in zip(inputs, found, strict=True)]
+    reducer.sum_tensors(gradients)
+    values, rows = [v.detach()[None] for v in inputs], [g[None] for g in gradients]
+    if flatness.kind == "adaptive_ascent":
+        return [step[0] for step in adaptive_ascent(values, rows, flatness.radius)]
+    return [step[0] for step in ascent(values, rows, flatness.radius, relative=flatness.relative)]
+
+
+def _lent_with(problem: WeightSplitProblem, batch: Batch, weights: Weights) -> dict[str, Any]:
+    with torch.no_grad():
+        return {o: detached(problem.lend_with(batch, o, named)) for o, named in weights.items()}
+
+
+def _weights(named: Iterable[tuple[str, nn.Parameter]]) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in named}
+
+
+def _by_task(names: Sequence[tuple[str, str]], values: Sequence[Tensor]) -> Weights:
+    found: dict[str, dict[str, Tensor]] = {}
+    for (task, name), value in zip(names, values, strict=True):
+        found.setdefault(task, {})[name] = value
+    return found

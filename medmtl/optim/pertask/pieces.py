@@ -1,0 +1,76 @@
+"""Cutting parameters into bounded chunks, so that the buffers of an update stay small and in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+CPU_ENTRIES = 1 << 16
+DEVICE_ENTRIES = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some rows of a parameter, or all of it.
+
+    Attributes:
+        name: The parameter's name.
+        parameter: The whole parameter.
+        start: First row.
+        stop: Row after the last; None is the whole parameter.
+    """
+
+    name: str
+    parameter: Tensor
+    start: int = 0
+    stop: int | None = None
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """The same rows of a tensor with the parameter's shape: a view."""
+        return tensor if self.stop is None else tensor[self.start : self.stop]
+
+    @property
+    def entries(self) -> int:
+        """How many numbers the piece has."""
+        return self.of(self.parameter).numel()
+
+
+def chunks_of(
+    named: Iterable[tuple[str, Tensor]], entries: int | None = None, *, whole: bool = False
+) -> Iterator[list[Piece]]:
+    """Packs parameters, in their order, into chunks of at most ``entries`` numbers.
+
+    A larger parameter is cut along its first dimension; a single row is never cut.
+
+    Args:
+        named: Parameters under their names.
+        entries: The bound; None picks one for the device: a cache's worth on the CPU, few kernels elsewhere.
+        whole: Never cut a parameter: for rules that need its norm.
+    """
+    chunk: list[Piece] = []
+    held = 0
+    for name, parameter in named:
+        limit = entries or (CPU_ENTRIES if parameter.device.type == "cpu" else DEVICE_ENTRIES)
+        size = parameter.numel()
+        if size <= limit or whole:
+            cut = [Piece(name, parameter)]
+        else:
+            cut = list(_cut(name, parameter, limit))
+            size = limit
+        for piece in cut:
+            if chunk and held + min(size, piece.entries) > limit:
+                yield chunk
+                chunk, held = [], 0
+            chunk.append(piece)
+            held += piece.entries
+    if chunk:
+        yield chunk
+
+
+def _cut(name: str, parameter: Tensor, limit: int) -> Iterator[Piece]:
+    rows = parameter.shape[0]
+    step = max(1, limit // (parameter.numel() // rows))
+    for start in range(0, rows, step):
+        yield Piece(name, parameter, start, min(rows, start + step))

@@ -1,0 +1,215 @@
+"""A look at the tasks' gradients during training that leaves no trace in it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from medmtl.errors import ConfigError
+from medmtl.optim.analysis import Conflict, Layer, UpdateShares, conflicts, module_of, spread
+from medmtl.optim.base import Batch, Gradients, Problem, Window
+from medmtl.optim.checks import check_number
+from medmtl.optim.gradients import norm_of
+from medmtl.optim.method import Method
+from medmtl.optim.services import Services, cuda_devices
+
+Row = dict[str, str | int | float]
+"""One number for a log: ``step``, ``measure``, ``layer``, ``tasks``, ``statistic``, ``value``."""
+
+
+class Probe:
+    """Measures who moves what, and who pulls where, every ``interval`` updates.
+
+    At a due step it takes the tasks' gradients on the window that is about to be used, with frozen buffers, a forked
+    random state and nothing written to ``.grad``, and gives rows with
+
+    - ``gradient_norm`` of each task's mean loss,
+    - ``update_share``: rAU of each task in each shared layer (see `UpdateShares`), from what the method attributes,
+    - ``cosine``, ``magnitude`` and ``opposed`` (see `Conflict`): mean, sd, 2.5 and 97.5 % over pairs, ``inter_task`` (two
+      tasks on the same sample) and ``inter_sample`` (two samples of the same task), over at most ``max_samples`` samples
+      and tasks drawn at random.
+
+    It costs a forward and K backward passes on the window, and twice as many for each of the samples; it holds as many
+    gradients as there are samples or tasks. When it is off, or not due, it costs nothing. In several processes all must
+    look, since norms and shares are of all samples; the pairs are those of each process's own.
+
+    Args:
+        interval: Updates from look to look; 0 is off.
+        max_samples: Largest number of samples, and of tasks, that are compared; below 2 nothing is.
+        seed: Seed of the drawing; with the step it decides the draw, so there is no random state to save.
+        decay: Decay of the accumulated updates, in [0, 1).
+        layer: Names the layer of a parameter.
+        split: Cuts a micro-batch into its samples.
+
+    Raises:
+        ConfigError: A number out of range.
+    """
+
+    def __init__(
+        self,
+        interval: int = 0,
+        max_samples: int = 8,
+        seed: int = 0,
+        *,
+        decay: float = 0.9,
+        layer: Layer = module_of,
+        split: Callable[[Batch], Sequence[Batch]] | None = None,
+    ) -> None:
+        for name, value in (("interval", interval), ("max_samples", max_samples), ("seed", seed)):
+            check_number(f"probe.{name}", value, least=0, whole=True)
+        check_number("probe.decay", decay, least=0.0)
+        if decay >= 1:
+            raise ConfigError("out of range", where="probe.decay", found=repr(decay), remedy="use a number in [0, 1)")
+        self.interval, self.max_samples, self.seed = interval, max_samples, seed
+        self.split = split or samples_of
+        self.shares = UpdateShares(decay, layer)
+
+    def due(self, step: int) -> bool:
+        """Whether update number ``step`` (from 0) is to be looked at."""
+        return self.interval > 0 and step % self.interval == 0
+
+    def look(
+        self,
+        step: int,
+        problem: Problem,
+        window: Window,
+        method: Method,
+        services: Services,
+        weights: Mapping[str, float] | None = None,
+    ) -> list[Row]:
+        """Looks, if it is due.
+
+        Args:
+            step: Number of the update that comes next.
+            problem: What is minimized.
+            window: The micro-batches of that update.
+            method: The built method, which attributes updates to tasks.
+            services: The services of the training; only their processes and loss scale are used.
+            weights: The tasks' factors in the last update, for a method that has some.
+
+        Returns:
+            Rows for a log; none when it is not due, nothing is labelled, or a gradient is not finite.
+        """
+        if not self.due(step):
+            return []
+        with torch.random.fork_rng(devices=cuda_devices()):
+            found = self._whole(problem, window, services)
+            rows = self._share_rows(found, method, weights or {})
+            rows += self._pair_rows(step, problem, window, services) if found else []
+        return [{"step": step, **row} for row in rows]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The accumulated updates."""
+        return {"accumulated": {layer: dict(known) for layer, known in self.shares.accumulated.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes a saved state up again."""
+        self.shares.accumulated = {layer: dict(known) for layer, known in state["accumulated"].items()}
+
+    def _whole(self, problem: Problem, window: Window, services: Services) -> dict[str, Gradients]:
+        unclipped = Services(problem, reducer=services.reducer, scale=services.scale)
+        return _gradients(unclipped, window, problem.tasks)
+
+    def _share_rows(self, found: dict[str, Gradients], method: Method, weights: Mapping[str, float]) -> list[Row]:
+        if not found:
+            return []
+        weighted = {t: {n: g * weights[t] for n, g in row.items()} if t in weights else row for t, row in found.items()}
+        self.shares.observe(method.attributed_updates(weighted))
+        norms = [_row("gradient_norm", task, "value", norm_of(row.values())) for task, row in found.items()]
+        shares = self.shares.shares()
+        network_order = dict.fromkeys(map(self.shares.layer, method.parameters))  # optimizers keep another one
+        return norms + [
+            _row("update_share", task, "value", share, layer)
+            for layer in network_order
+            for task, share in shares.get(layer, {}).items()
+        ]
+
+    def _pair_rows(self, step: int, problem: Problem, window: Window, services: Services) -> list[Row]:
+        random = torch.Generator().manual_seed((self.seed * 1_000_003 + step) % 2**63)
+        samples = self._drawn([sample for batch in window for sample in self.split(batch)], random)
+        tasks = tuple(self._drawn(list(problem.tasks), random))
+        own = Services(problem, scale=services.scale)
+        rows: list[Row] = []
+        by_sample = [c for sample in samples for c in conflicts(list(_gradients(own, [sample], tasks).values()))]
+        rows += _spread_rows(by_sample, "inter_task", "|".join(tasks))
+        for task in tasks:
+            alone = [_gradients(own, [sample], (task,)) for sample in samples]
+            rows += _spread_rows(conflicts([row[task] for row in alone if task in row]), "inter_sample", task)
+        return rows
+
+    def _drawn(self, items: list[Any], random: torch.Generator) -> list[Any]:
+        if self.max_samples < 2:
+            return []
+        order = torch.randperm(len(items), generator=random).tolist()[: self.max_samples]
+        return [items[index] for index in sorted(order)]
+
+
+def samples_of(batch: Batch) -> list[Batch]:
+    """Cuts a micro-batch into samples: tensors along their first dimension, in mappings, data classes and tuples.
+
+    A list or tuple of mappings or data classes is taken for several batches side by side, each cut for itself into
+    lists of one. What is no tensor is left as it is.
+
+    Raises:
+        ConfigError: Nothing to cut, or tensors of different lengths.
+    """
+    if isinstance(batch, list | tuple) and batch and not any(isinstance(part, Tensor) for part in batch):
+        return [[sample] for part in batch for sample in samples_of(part)]
+    lengths = {length for length in _lengths(batch) if length is not None}
+    if len(lengths) != 1:
+        raise ConfigError(
+            "the batch cannot be cut into samples",
+            where="probe.split",
+            found=f"lengths {sorted(lengths)}",
+            remedy="give a function that returns the samples of a batch",
+        )
+    return [_sample(batch, index) for index in range(lengths.pop())]
+
+
+def _lengths(part: Any) -> list[int | None]:
+    if isinstance(part, Tensor):
+        return [len(part) if part.ndim else None]
+    return [length for child in _children(part) for length in _lengths(child)]
+
+
+def _children(part: Any) -> list[Any]:
+    if dataclasses.is_dataclass(part) and not isinstance(part, type):
+        return [getattr(part, field.name) for field in dataclasses.fields(part)]
+    if isinstance(part, Mapping):
+        return list(part.values())
+    return list(part) if isinstance(part, list | tuple) else []
+
+
+def _sample(part: Any, index: int) -> Any:
+    if isinstance(part, Tensor):
+        return part[index : index + 1] if part.ndim else part
+    if dataclasses.is_dataclass(part) and not isinstance(part, type):
+        fields = {field.name: _sample(getattr(part, field.name), index) for field in dataclasses.fields(part)}
+        return dataclasses.replace(part, **fields)
+    if isinstance(part, Mapping):
+        return {key: _sample(value, index) for key, value in part.items()}
+    return type(part)(_sample(value, index) for value in part) if isinstance(part, list | tuple) else part
+
+
+def _gradients(services: Services, window: Window, tasks: tuple[str, ...]) -> dict[str, Gradients]:
+    counts = services.counts(window, tasks)
+    found = list(services.task_gradients(window, counts, "collect", "frozen")) if counts else []
+    return {result.task: result.gradients for result in found} if all(result.finite for result in found) else {}
+
+
+def _spread_rows(found: Sequence[Conflict], pairs: str, tasks: str) -> list[Row]:
+    if not found:
+        return []
+    return [
+        _row(f"{pairs}_{measure}", tasks, statistic, value)
+        for measure in ("cosine", "magnitude", "opposed")
+        for statistic, value in spread([getattr(one, measure) for one in found]).items()
+    ]
+
+
+def _row(measure: str, tasks: str, statistic: str, value: float, layer: str = "") -> Row:
+    return {"measure": measure, "layer": layer, "tasks": tasks, "statistic": statistic, "value": value}
