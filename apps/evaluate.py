@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from launch import launch
 
 from medmtl.errors import ConfigError, ManifestError, suggestion
+from medmtl.launching import launch
 
 TABLES = (".csv", ".parquet", ".pq")
 SPLITS = ("auto", "train", "val", "test", "all")

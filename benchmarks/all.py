@@ -1,4 +1,4 @@
-"""Every benchmark that needs no real data, one after the other: `python benchmarks/all.py` (about ten minutes)."""
+"""Every benchmark that needs no real data, one after the other: `make bench` (about ten minutes)."""
 
 from __future__ import annotations
 

@@ -1,12 +1,15 @@
-"""The calls of the command line in Python: :func:`train`, :func:`evaluate`, :func:`explain`."""
+"""The calls of the command line in Python: :func:`train`, :func:`evaluate`, :func:`explain`, :func:`compare`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from medmtl.config import RunConfig, load_config, parse_config
+from medmtl.comparison.telling import Compared
+from medmtl.comparison.telling import compare as _compare
+from medmtl.config import RunConfig, opened_config, with_overrides
 from medmtl.progress import Progress
 from medmtl.workflows.evaluating import Evaluated
 from medmtl.workflows.evaluating import evaluate as _evaluate
@@ -15,7 +18,7 @@ from medmtl.workflows.explaining import explain as _explain
 from medmtl.workflows.training import TrainResult
 from medmtl.workflows.training import train as _train
 
-__all__ = ["Evaluated", "Explained", "TrainResult", "evaluate", "explain", "train"]
+__all__ = ["Compared", "Evaluated", "Explained", "TrainResult", "compare", "evaluate", "explain", "train"]
 
 
 def train(
@@ -31,7 +34,7 @@ def train(
     Args:
         config: A configuration, a mapping, or one or more YAML files, later ones over earlier ones.
         out: The run folder to make, or, with ``resume``, to go on with.
-        overrides: ``key.path=value`` on top of files.
+        overrides: ``key.path=value`` on top of the configuration, in whatever form that is given.
         resume: Go on from the last checkpoint.
         quiet: Say nothing.
 
@@ -41,7 +44,8 @@ def train(
     Raises:
         MedmtlError: What is wrong with configuration, data or run folder.
     """
-    return _train(_resolve(config, overrides), out, resume=resume, progress=Progress(quiet=quiet))
+    with _resolved(config, overrides) as settings:
+        return _train(settings, out, resume=resume, progress=Progress(quiet=quiet))
 
 
 def evaluate(
@@ -50,15 +54,29 @@ def evaluate(
     *,
     split: str | None = "test",
     out: str | Path | None = None,
+    ledger: str | Path | None = None,
+    device: str | None = None,
     quiet: bool = False,
-    **options: Any,
 ) -> Evaluated:
-    """Evaluates a run on a split of a manifest; see :func:`medmtl.workflows.evaluating.evaluate`.
+    """Evaluates a run on a split of a manifest, in the pixels of the files as given.
+
+    Args:
+        run: Run folder.
+        manifest: Manifest of the samples.
+        split: Split to evaluate; None = all rows.
+        out: Folder of the results; default: ``evaluation/MANIFEST-SPLIT`` in the run folder.
+        ledger: CSV that every look is recorded in; default: ``ledger.csv`` beside the results' folder.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; default: the run's own.
+        quiet: Say nothing.
 
     Returns:
         Typed results per data set, and the report.
+
+    Raises:
+        MedmtlError: What is wrong with run, manifest or output.
     """
-    return _evaluate(run, manifest, split=split, out=out, progress=Progress(quiet=quiet), **options)
+    progress = Progress(quiet=quiet)
+    return _evaluate(run, manifest, split=split, out=out, ledger=ledger, device=device, progress=progress)
 
 
 def explain(
@@ -66,24 +84,68 @@ def explain(
     images: str | Path | Sequence[str | Path],
     *,
     out: str | Path = "heatmaps",
+    npy: bool = False,
+    method: str | None = None,
+    device: str | None = None,
     quiet: bool = False,
-    **options: Any,
 ) -> Explained:
-    """Makes heat maps of images or folders; see :func:`medmtl.workflows.explaining.explain`.
+    """Makes heat maps on the run's fixed scale, in the pixels of the images.
+
+    Args:
+        run: Run folder, with the scales that validation chose.
+        images: An image, a folder of images (searched with its subfolders), or several of them.
+        out: Folder to make.
+        npy: Also write the raw maps as float32 NPY.
+        method: A method of pytorch-grad-cam instead of the head's own maps: ``gradcam``, ``layercam``, ...
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; default: the run's own.
+        quiet: Say nothing.
 
     Returns:
         The index page and a table of candidates.
+
+    Raises:
+        MedmtlError: The run has no scale or no task with maps, an image cannot be read, or the folder exists already or
+            cannot be written.
     """
     paths = [images] if isinstance(images, str | Path) else list(images)
-    return _explain(run, paths, out=out, progress=Progress(quiet=quiet), **options)
+    progress = Progress(quiet=quiet)
+    return _explain(run, paths, out=out, npy=npy, method=method, device=device, progress=progress)
 
 
-def _resolve(
+def compare(
+    spec: str | Path,
+    out: str | Path,
+    *,
+    executor: str = "local",
+    workers: int = 1,
+    quiet: bool = False,
+) -> Compared:
+    """Compares methods, weights and networks over seeds and learning rates, each cell a run of its own.
+
+    Cells that are done are kept, interrupted ones go on, failed ones are tried again and are not fatal. Test data are
+    looked at once, after everything was chosen on validation.
+
+    Args:
+        spec: YAML file of the comparison.
+        out: Folder to make, or to go on with.
+        executor: ``local``, or ``ray`` for the machines of a Ray cluster.
+        workers: Cells at a time.
+        quiet: Say nothing.
+
+    Returns:
+        The table, the page, what was chosen, and the cells that have no result.
+
+    Raises:
+        MedmtlError: What is wrong with the file, a configuration, the data or the folder.
+        InterruptedComparison: SIGINT or SIGTERM; the cells saved themselves, and a second call goes on.
+    """
+    return _compare(spec, out, executor=executor, workers=workers, progress=Progress(quiet=quiet))
+
+
+def _resolved(
     config: RunConfig | Mapping[str, Any] | str | Path | Sequence[str | Path], overrides: Sequence[str]
-) -> RunConfig:
-    if isinstance(config, RunConfig):
-        return config
-    if isinstance(config, Mapping):
-        return parse_config(config)
+) -> AbstractContextManager[RunConfig]:
+    if isinstance(config, RunConfig | Mapping):
+        return nullcontext(with_overrides(config, overrides))
     paths = [config] if isinstance(config, str | Path) else list(config)
-    return load_config([Path(path) for path in paths], overrides)
+    return opened_config([Path(path) for path in paths], overrides)

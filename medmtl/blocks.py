@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
@@ -18,6 +19,21 @@ _MESSAGES = {
     "invalid_key": "a key must be text",
 }
 _QUOTES = "put it in quotes: YAML reads it as something else than text"
+_REMEDIES = {
+    "string_type": _QUOTES,
+    "path_type": _QUOTES,
+    "invalid_key": _QUOTES,
+    "int_": "write a whole number",
+    "float_": "write a number",
+    "finite_number": "write a number",
+    "greater_than": "write a value in that range",
+    "less_than": "write a value in that range",
+    "list_type": "write a list: [a, b]",
+    "too_": "write a list of that length",
+    "model_type": "write its keys and their values, indented beneath it",
+    "dict_type": "write its keys and their values, indented beneath it",
+}
+"""By the beginning of pydantic's name for what is wrong."""
 
 
 class Block(BaseModel):
@@ -30,9 +46,9 @@ class Block(BaseModel):
     def _yes_no_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
         members = _members(cls.model_fields[info.field_name or ""].annotation)
         if isinstance(value, bool) and bool not in members and str not in members:
-            raise ValueError("a value was expected, not yes or no")
+            raise ValueError("a value was expected, not yes or no; write it, in quotes where it is text")
         if bool in members and not isinstance(value, bool) and len(members) == 1:
-            raise ValueError("must be true or false")
+            raise ValueError("must be true or false; write one of them, without quotes")
         return value
 
 
@@ -64,15 +80,23 @@ def _first_error(model: type[BaseModel], data: Mapping[str, Any], error: Validat
     if first["type"] == "missing":
         return ConfigError("a required key is missing", where=where, remedy="add it")
     message = _MESSAGES.get(first["type"], first["msg"].removeprefix("Value error, "))
+    # A validator of ours may say the remedy after a semicolon.
+    what, _, own_remedy = message.rpartition("; ") if first["type"] == "value_error" else (message, "", "")
+    what = what or message
     found = None if isinstance(first["input"], Mapping) else _shown(first["input"])
-    remedy = _remedy(first["type"], first["input"])
-    return ConfigError(message[:1].lower() + message[1:], where=where, found=found, remedy=remedy)
+    remedy = own_remedy if what != message else _remedy(first["type"], first["input"], first.get("ctx", {}))
+    return ConfigError(what[:1].lower() + what[1:], where=where, found=found, remedy=remedy)
 
 
-def _remedy(kind: str, value: Any) -> str | None:
-    if kind == "string_type" and not isinstance(value, list | Mapping):
-        return _QUOTES
-    return f"write [{_shown(value)}]" if kind == "list_type" and isinstance(value, str | int | float) else None
+def _remedy(kind: str, value: Any, context: Mapping[str, Any]) -> str:
+    if kind == "literal_error":
+        known = re.findall(r"'([^']*)'", str(context.get("expected"))) or [str(context.get("expected"))]
+        return suggestion(str(value), known)
+    if kind == "list_type" and isinstance(value, str | int | float):
+        return f"write [{_shown(value)}]"
+    if kind == "string_type" and isinstance(value, list | Mapping):
+        return "write text"
+    return next((remedy for start, remedy in _REMEDIES.items() if kind.startswith(start)), "see docs/configuration.md")
 
 
 def _shown(value: Any) -> str:

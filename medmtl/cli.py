@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from medmtl.errors import MedmtlError
-
-# Typer carries its own click or uses the real one, by version; its errors have the same base in both.
-_ClickError: type[Exception] = typer.BadParameter.__mro__[2]
+from medmtl.data.synthesis.domain import DOMAINS
+from medmtl.launching import launch
 
 app = typer.Typer(
     name="medmtl",
@@ -73,18 +68,17 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a run from a configuration."""
-    from medmtl.config import load_config
+    from medmtl.config import opened_config
     from medmtl.progress import Progress
     from medmtl.training.engine import InterruptedTraining
     from medmtl.workflows import training
 
-    settings = load_config(config, overrides or [])
-    if dry_run:
-        for line in training.dry_run(settings).lines:
-            typer.echo(line)
-        return
     try:
-        result = training.train(settings, out, resume=resume, progress=Progress(quiet=quiet))
+        with opened_config(config, overrides or []) as settings:
+            if dry_run:
+                typer.echo("\n".join(training.dry_run(settings).lines))
+                return
+            result = training.train(settings, out, resume=resume, progress=Progress(quiet=quiet))
     except InterruptedTraining as stop:
         typer.echo(f"{stop}", err=True)
         raise typer.Exit(128 + stop.number) from None
@@ -122,6 +116,17 @@ def evaluate(
 
 
 @app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="Run folder; its training may still be going on.")],
+    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
+) -> None:
+    """Show how a run learned and which task moved what, without evaluating it: one self-contained page."""
+    from medmtl.workflows.reporting import report as write_report
+
+    typer.echo(f"report {write_report(run, out)}")
+
+
+@app.command()
 def explain(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
     images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
@@ -143,6 +148,30 @@ def explain(
     )
     typer.echo(f"{done.images} images, {done.candidates} candidates above threshold")
     typer.echo(f"index {done.index}")
+
+
+@app.command()
+def compare(
+    spec: Annotated[Path, typer.Argument(help="YAML file of the comparison; see docs/comparing.md.")],
+    out: Annotated[Path, typer.Option(help="Folder to make, or to go on with.")],
+    executor: Annotated[str, typer.Option(help="Where cells run: local, or ray.")] = "local",
+    workers: Annotated[int, typer.Option(help="Cells at a time.")] = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Compare methods over seeds and learning rates: tuned on validation, tested once, one table and one page."""
+    from medmtl.comparison.scheduling import InterruptedComparison
+    from medmtl.comparison.telling import compare as run_comparison
+    from medmtl.progress import Progress
+
+    try:
+        done = run_comparison(spec, out, executor=executor, workers=workers, progress=Progress(quiet=quiet))
+    except InterruptedComparison as stop:
+        typer.echo(f"{stop}", err=True)
+        raise typer.Exit(128 + stop.number) from None
+    for item in done.missing:
+        typer.echo(f"no result: {item.cell}: {item.reason}")
+    typer.echo(f"{done.cells} cells evaluated, {len(done.missing)} without a result")
+    typer.echo(f"page {done.page}")
 
 
 @app.command()
@@ -172,11 +201,11 @@ def methods(name: Annotated[str | None, typer.Argument(help="A method, for its p
 
 @data_app.command("list")
 def data_list() -> None:
-    """List the public data sets that `make` knows."""
-    from medmtl.data.sources import list_sources
+    """List the public data sets that `make` knows, with their options."""
+    from medmtl.workflows.manifests import source_lines
 
-    for source in list_sources():
-        typer.echo(f"{source.name:12} {source.title}: {source.description}")
+    for line in source_lines():
+        typer.echo(line)
 
 
 @data_app.command("make")
@@ -186,7 +215,11 @@ def data_make(
     out: Annotated[Path, typer.Option(help="Manifest to write (.csv or .parquet).")],
     option: Annotated[
         list[str] | None,
-        typer.Option("--option", metavar="KEY=VALUE", help="An option of the data set; may be repeated."),
+        typer.Option(
+            "--option",
+            metavar="KEY=VALUE",
+            help="An option of the data set; may be repeated. `medmtl data list` shows those of each.",
+        ),
     ] = None,
 ) -> None:
     """Make the manifest of a public data set."""
@@ -202,9 +235,7 @@ def data_synth(
     n: Annotated[int, typer.Option("--n", min=1, help="Number of images.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
     size: Annotated[int, typer.Option(min=64, max=8192, help="Side of the images, in pixels.")] = 512,
-    domain: Annotated[
-        str, typer.Option(help="Camera and population: standard, warm, red, pale, dim, hazy, varied.")
-    ] = "standard",
+    domain: Annotated[str, typer.Option(help=f"Camera and population: {', '.join(DOMAINS)}.")] = "standard",
 ) -> None:
     """Make synthetic fundus images with exact truth for every task."""
     from medmtl.data.synthetic import write_dataset
@@ -218,13 +249,23 @@ def data_synth(
 @data_app.command("inspect")
 def data_inspect(
     manifest: Annotated[Path, typer.Argument(help="Manifest.")],
-    out: Annotated[Path | None, typer.Option(help="JSON file to write the findings to.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="JSON file to write the findings to; default: they are printed only.")
+    ] = None,
     size: Annotated[int, typer.Option(min=32, help="Side of the view that the cache estimate is for.")] = 512,
+    known: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--known",
+            metavar="COLUMN=0,1,2",
+            help="Values that the files of a mask column may hold, others being a problem; may be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Look a data set over: counts, sizes, faults. Exit code 1 where there are problems, 2 where it cannot be read."""
     from medmtl.workflows.manifests import inspect
 
-    inspection = inspect(manifest, out, size)
+    inspection = inspect(manifest, out, size, known or [])
     typer.echo(inspection.to_text())
     if not inspection.ok:
         raise typer.Exit(1)
@@ -236,61 +277,5 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command line and gives its exit code: 0, 1 (problems found), 2 (an error to mend), 128 + signal."""
-    _quiet_libraries()
-    try:
-        result = app(list(arguments), prog_name="medmtl", standalone_mode=False)
-        return result if isinstance(result, int) else 0
-    except MedmtlError as error:
-        return _refuse(error)
-    except BrokenPipeError:
-        return _unheard()
-    except OSError as error:
-        if error.errno is None:
-            raise
-        return _refuse(_system_error(error))
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except (KeyboardInterrupt, typer.Abort):
-        typer.echo("stopped", err=True)
-        return 130
-    except _ClickError as error:
-        return _refuse_usage(error)
-
-
-def _refuse_usage(error: Exception) -> int:
-    """One line for a command line that cannot be parsed; nothing where the help was already shown."""
-    message: str = error.format_message()  # type: ignore[attr-defined]
-    context = getattr(error, "ctx", None)
-    if message:
-        remedy = f"see {context.command_path if context is not None else 'medmtl'} --help"
-        _refuse(MedmtlError(message.rstrip("."), remedy=remedy))
-    return 2
-
-
-def _refuse(error: MedmtlError) -> int:
-    typer.echo(f"error: {error}", err=True)
-    return 2
-
-
-def _system_error(error: OSError) -> MedmtlError:
-    """What the system refused outside of our own writing, such as a library's log on a full disk."""
-    from medmtl.files import output_error
-
-    return output_error(error, Path(str(error.filename)) if error.filename else Path.cwd())
-
-
-def _unheard() -> int:
-    """Whoever read our output has stopped reading (``medmtl ... | head``); nothing is to be said any more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 141
-
-
-def _quiet_libraries() -> None:
-    """Keeps the libraries' remarks out of what we say; MEDMTL_WARNINGS=1 lets them speak."""
-    if os.environ.get("MEDMTL_WARNINGS"):
-        return
-    warnings.simplefilter("ignore")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
-    for name in ("pydicom", "PIL", "tifffile", "nibabel.global"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    """Runs one command line and gives its exit code, as :func:`medmtl.launching.launch`."""
+    return launch(app, "medmtl", arguments)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class MedmtlError(Exception):
@@ -81,3 +83,25 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     options = sorted(known)
     near = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(options) or 'none'}"
+
+
+_REMEDIES = {
+    errno.ENOSPC: ("the disk is full", "free some space or choose another place"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space or choose another place"),
+    errno.EFBIG: ("the file is larger than the limit allows", "raise the file size limit or choose another place"),
+    errno.EACCES: ("no permission to write", "choose a folder that you may write to"),
+    errno.EPERM: ("no permission to write", "choose a folder that you may write to"),
+    errno.EROFS: ("the file system is read-only", "choose a folder that you may write to"),
+    errno.EISDIR: ("a folder is in the way", "choose another name"),
+    errno.ENOTEMPTY: ("a folder that is not empty is in the way", "choose another name"),
+    errno.EEXIST: ("a file is in the way", "choose another name"),
+    errno.ENOTDIR: ("a part of the path is a file, not a folder", "choose another folder"),
+    errno.ENAMETOOLONG: ("the name is too long", "choose a shorter name"),
+}
+
+
+def output_error(error: OSError, path: Path) -> OutputError:
+    """Turns what the operating system said about writing ``path`` into one clear line."""
+    fallback = (f"cannot be written ({error.strerror or error})", "choose another place")
+    what, remedy = _REMEDIES.get(error.errno or 0, fallback)
+    return OutputError(what, where=path, remedy=remedy)

@@ -12,31 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from medmtl.errors import OutputError
-
-_REMEDIES = {
-    errno.ENOSPC: ("the disk is full", "free some space or choose another place"),
-    errno.EDQUOT: ("the disk quota is used up", "free some space or choose another place"),
-    errno.EFBIG: ("the file is larger than the limit allows", "raise the file size limit or choose another place"),
-    errno.EACCES: ("no permission to write", "choose a folder that you may write to"),
-    errno.EPERM: ("no permission to write", "choose a folder that you may write to"),
-    errno.EROFS: ("the file system is read-only", "choose a folder that you may write to"),
-    errno.EISDIR: ("a folder is in the way", "choose another name"),
-    errno.ENOTEMPTY: ("a folder that is not empty is in the way", "choose another name"),
-    errno.EEXIST: ("a file is in the way", "choose another name"),
-    errno.ENOTDIR: ("a part of the path is a file, not a folder", "choose another folder"),
-    errno.ENAMETOOLONG: ("the name is too long", "choose a shorter name"),
-}
-
+from medmtl.errors import OutputError, output_error
 
 _TEMPORARY = re.compile(r"\..*\.(\d+)-[0-9a-f]{8}\.tmp(\..*)?")
-
-
-def output_error(error: OSError, path: Path) -> OutputError:
-    """Turns what the operating system said about writing ``path`` into one clear line."""
-    fallback = (f"cannot be written ({error.strerror or error})", "choose another place")
-    what, remedy = _REMEDIES.get(error.errno or 0, fallback)
-    return OutputError(what, where=path, remedy=remedy)
 
 
 def _neighbor(path: Path) -> Path:
@@ -86,11 +64,16 @@ def _concerns(error: OSError, temporary: Path) -> bool:
     return not isinstance(name, str | os.PathLike) or Path(name).is_relative_to(temporary.parent)
 
 
-def _prepare(path: Path, *, folder: bool) -> Path:
-    """Makes the parent folder and returns the place to write to: a link is followed, so that it stays a link."""
+def _make(folder: Path, made: list[Path]) -> None:
+    made += [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _prepare(path: Path, made: list[Path], *, folder: bool) -> Path:
+    """Makes the parent folders, noting them, and returns the place to write to; a link is followed and stays a link."""
     try:
         path = path.resolve() if path.is_symlink() else path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path.parent, made)
         blocked = path.is_dir() if not folder else path.is_dir() and any(path.iterdir())
         in_the_way = path.exists() and not (path.is_dir() if folder else path.is_file())
     except OSError as error:
@@ -112,24 +95,39 @@ def _remove(path: Path) -> None:
 
 
 @contextmanager
-def _atomically(path: Path, *, folder: bool) -> Iterator[Path]:
-    target = _prepare(path, folder=folder)
-    temporary = _neighbor(target)
+def _made_folders() -> Iterator[list[Path]]:
+    """Gives a list; folders put into it, nearest first, are taken back if empty where the block fails."""
+    made: list[Path] = []
     try:
-        if folder:
-            temporary.mkdir()
-        yield temporary
-        if not temporary.exists():
-            raise OutputError("nothing was written", where=path, remedy="the writer made no file at the name it got")
-        _flush(temporary)
-        temporary.replace(target)
-        _flush(target.parent)
-    except OSError as error:
-        if _concerns(error, temporary):
-            raise output_error(error, path) from error
+        yield made
+    except BaseException:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
         raise
-    finally:
-        _remove(temporary)
+
+
+@contextmanager
+def _atomically(path: Path, *, folder: bool) -> Iterator[Path]:
+    with _made_folders() as made:
+        target = _prepare(path, made, folder=folder)
+        temporary = _neighbor(target)
+        try:
+            if folder:
+                temporary.mkdir()
+            yield temporary
+            if not temporary.exists():
+                remedy = "the writer made no file at the name it got"
+                raise OutputError("nothing was written", where=path, remedy=remedy)
+            _flush(temporary)
+            temporary.replace(target)
+            _flush(target.parent)
+        except OSError as error:
+            if _concerns(error, temporary):
+                raise output_error(error, path) from error
+            raise
+        finally:
+            _remove(temporary)
 
 
 @contextmanager
@@ -166,6 +164,69 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     """
     with _atomically(Path(path), folder=True) as temporary:
         yield temporary
+
+
+@contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Makes a folder and those above it; what was made is taken back, as far as it is empty, where the block fails.
+
+    Raises:
+        OutputError: There is no permission, or a file is in the way.
+    """
+    with _made_folders() as made:
+        try:
+            _make(folder, made)
+        except OSError as error:
+            raise output_error(error, folder) from error
+        yield
+
+
+@contextmanager
+def refilled_folder(path: str | Path) -> Iterator[Path]:
+    """Gives a temporary folder inside ``path``; its entries replace those of the same names once the block ends well.
+
+    The folder itself is never renamed, because it may be a mount point; what else lies in it stays.
+
+    Args:
+        path: The folder; made if missing, and taken back where the block fails.
+
+    Yields:
+        What to fill.
+
+    Raises:
+        OutputError: The disk is full, there is no permission, or a file is in the way.
+    """
+    folder = Path(path)
+    with made_folder(folder):
+        temporary = _neighbor(folder / "new")
+        try:
+            temporary.mkdir()
+            yield temporary
+            _flush(temporary)
+            _take_over(temporary, folder)
+            _flush(folder)
+        except OSError as error:
+            if _concerns(error, temporary):
+                raise output_error(error, folder) from error
+            raise
+        finally:
+            _remove(temporary)
+
+
+def _take_over(temporary: Path, folder: Path) -> None:
+    """Puts all entries in the place of the old ones, or none: the old ones first leave, files come after folders."""
+    entries = sorted(temporary.iterdir(), key=lambda entry: (entry.is_file(), entry.name))
+    (old := temporary / ".old").mkdir()
+    moves = [(folder / entry.name, old / entry.name) for entry in entries if (folder / entry.name).exists()]
+    moves += [(entry, folder / entry.name) for entry in entries]
+    done = 0
+    try:
+        for done, (source, target) in enumerate(moves):  # noqa: B007
+            source.rename(target)
+    except OSError:
+        for source, target in reversed(moves[:done]):
+            target.rename(source)
+        raise
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -108,6 +108,11 @@ class RunFolder:
         return self.path / "log.csv"
 
     @property
+    def probe(self) -> Path:
+        """The looks at the tasks' gradients, where the configuration asks for them."""
+        return self.path / "probe.csv"
+
+    @property
     def tensorboard(self) -> Path:
         """TensorBoard's event files."""
         return self.path / "tensorboard"

@@ -164,6 +164,39 @@ for kind, suffix in (("PNG", "png"), ("JPEG", "jpg"), ("TIFF", "tif"), ("BMP", "
 image("1x1 image", "one row", lambda: encoded("PNG", picture(0)[:1]), "40x1")
 image("1x1 image", "15 pixels", lambda: encoded("PNG", picture(0, 15)), "15x15")
 
+# --- all black: nothing to find a field of view by ---
+for name, content, file in (
+    ("PNG", lambda: encoded("PNG", np.zeros((40, 40, 3), np.uint8)), "x.png"),
+    ("grey", lambda: grey(np.zeros((40, 40))), "x.png"),
+    ("with alpha", lambda: encoded("PNG", np.dstack([np.zeros((40, 40, 3)), np.full((40, 40), 255)]).astype(np.uint8)), "x.png"),
+    ("JPEG", lambda: encoded("JPEG", np.zeros((40, 40, 3), np.uint8)), "x.jpg"),
+    ("16 bits", lambda: encoded("PNG", np.zeros((40, 40), np.uint16)), "x.png"),
+    ("one grey level up", lambda: encoded("PNG", np.ones((40, 40, 3), np.uint8)), "x.png"),
+    ("TIFF", lambda: encoded("TIFF", np.zeros((40, 40, 3), np.uint8)), "x.tif"),
+):  # fmt: skip
+    image("all-black image", name, content, "all black", "remove the row", file=file)
+
+
+def black_row(world: World, *rows: int, **cells: str) -> None:
+    world.put("x.png", encoded("PNG", np.zeros((40, 40, 3), np.uint8)))
+    for row in rows:
+        world.put(world.rows[row]["image"], (world.folder / "x.png").read_bytes())
+        for column, value in cells.items():
+            for other in world.rows:
+                other.setdefault(column, "")
+            world.rows[row][column] = value
+
+
+def black_in_its_field(world: World) -> None:
+    world.put("f.png", grey(np.full((40, 40), 255)))
+    black_row(world, 2, fov="f.png")
+
+
+add("all-black image", "every one", lambda w: black_row(w, *range(8)), "manifest.csv, line 2", "all black")
+add("all-black image", "in validation", lambda w: black_row(w, 7), "manifest.csv, line 9", "all black")
+add("all-black image", "with a field of view", black_in_its_field, "manifest.csv, line 4", "all black")
+
+
 # --- masks of another size ---
 for name, shape in (
     ("smaller", (39, 40)),
@@ -577,6 +610,13 @@ def commands(folder: Path, world: World) -> list[list[str]]:
             [*world.train("--resume")[:2], "--out", str(folder), "--resume", "--quiet"]]  # fmt: skip
 
 
+def interrupted(world: World) -> Path:
+    folder = world.run_folder(status="new", minutes=None)
+    (folder / "checkpoints").mkdir()
+    (folder / "checkpoints" / "last.pt").write_bytes(b"")
+    return folder
+
+
 def no_run(world: World, number: int, kind: str) -> list[str]:
     folder = world.folder / "norun"
     if kind == "a file":
@@ -603,6 +643,14 @@ for number, command in enumerate(("evaluate", "explain", "resume")):
             str(version),
         )
 add("run folder that is not one", "untrained", lambda w: commands(w.run_folder(), w)[0], "checkpoint", "medmtl train")
+for number, command in enumerate(("evaluate", "explain")):
+    add(
+        "run folder that is not one",
+        f"{command}: interrupted",
+        lambda w, n=number: commands(interrupted(w), w)[n],
+        "interrupted",
+        "--resume",
+    )
 add("run folder that is not one", "results", lambda w: ["results", str(w.folder / "none")], "none")
 
 

@@ -59,6 +59,8 @@ class World:
     resume: list[str] = field(default_factory=list)
     raw_manifest: bytes | None = None
     raw_config: bytes | None = None
+    trained: Path | None = None
+    trained_on: Path | None = None
 
     @classmethod
     def make(cls, folder: Path) -> World:

@@ -11,6 +11,7 @@ import torch
 
 from medmtl.config import RunConfig, merge, parse_config
 from medmtl.data.synthetic import write_dataset
+from medmtl.progress import Progress
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -50,3 +51,12 @@ def small_config(small_manifest: Path) -> Callable[..., RunConfig]:
         return parse_config(merge(base, over))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def small_run(small_config: Callable[..., RunConfig], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of that configuration, trained for one epoch; tests must not write into it."""
+    from medmtl.workflows.training import train
+
+    config = small_config(training={"epochs": 1})
+    return train(config, tmp_path_factory.mktemp("run") / "run", progress=Progress(quiet=True)).run

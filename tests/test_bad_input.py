@@ -20,8 +20,12 @@ from medmtl.cli import run
 CATEGORIES = Counter(case.category for case in CASES)
 
 
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+def tree(folder: Path) -> dict[str, bytes | None]:
+    """All that is below a folder; a folder has no bytes."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }
 
 
 def arguments(case: Case, world: World) -> list[str]:
@@ -35,6 +39,9 @@ def check_line(case: Case, text: str) -> None:
     assert "Traceback" not in text
     for said in case.says:
         assert said in lines[0], lines[0]
+    parts = lines[0].split("; ")
+    assert len(parts) > 1, f"no remedy: {lines[0]}"
+    assert not parts[-1].startswith("found "), f"no remedy: {lines[0]}"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.category}: {case.name}")
@@ -72,23 +79,44 @@ def test_manifests_as_spreadsheets_write_them_work(tmp_path: Path, kind: str, ca
     assert run(world.train("--dry-run")) == 0, capfd.readouterr()
 
 
-@pytest.mark.parametrize("which", ["one image", "all images", "one mask", "grey file", "with alpha"])
-def test_all_black_images_are_read_and_reported(tmp_path: Path, which: str, capfd: pytest.CaptureFixture[str]):
-    """No field of view is found, so the whole image stands in for it; the doctor calls it a problem."""
+BLACK = [case for case in CASES if case.category == "all-black image"]
+
+
+@pytest.mark.parametrize("case", BLACK, ids=lambda case: case.name)
+def test_the_doctor_calls_an_all_black_image_a_problem(case: Case, tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     world = World.make(tmp_path / "world")
-    black = encoded("PNG", np.zeros((40, 40, 4 if which == "with alpha" else 3), np.uint8))
-    if which == "grey file":
-        black = encoded("PNG", np.zeros((40, 40), np.uint8))
-    for row in world.rows[: len(world.rows) if which == "all images" else 1]:
-        world.put(row["mask:vessel" if which == "one mask" else "image"], black)
-    assert run(world.train("--dry-run")) == 0, capfd.readouterr()
-    code = run(["data", "inspect", str(world.manifest)])
+    arguments(case, world)
+    assert run(["data", "inspect", str(world.manifest)]) == 1
     text = capfd.readouterr().out
-    if which == "one mask":
-        assert "is empty" in text
-    else:
-        assert code == 1
-        assert "the image is all black" in text
+    assert "the image is all black" in text
+    assert case.says[0].rpartition(", ")[2] in text
+
+
+@pytest.mark.parametrize("content", ["black", "level 1", "field of view given"])
+def test_evaluate_refuses_an_all_black_image(
+    content: str, small_run: Path, small_manifest: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    world = World.make(tmp_path / "world")
+    world.put("3.png", encoded("PNG", np.full((40, 40, 3), content == "level 1", np.uint8)))
+    world.rows = [{"image": row["image"], "label:referable": "1"} for row in world.rows]
+    if content == "field of view given":
+        world.put("f.png", encoded("PNG", np.full((40, 40), 255, np.uint8)))
+        world.rows = [{**row, "fov": "f.png"} for row in world.rows]
+    world.write()
+    before = tree(tmp_path)
+    argv = ["evaluate", str(small_run), "--manifest", str(world.manifest), "--out", str(world.out)]
+    assert run([*argv, "--split", "all", "--quiet"]) == 2
+    text = capfd.readouterr().err
+    check_line(Case("", "", lambda _: None, ("manifest.csv, line 5", "3.png", "all black")), text)
+    assert tree(tmp_path) == before
+
+
+def test_an_all_black_mask_is_a_mask(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    world = World.make(tmp_path / "world")
+    world.put(world.rows[0]["mask:vessel"], encoded("PNG", np.zeros((40, 40, 3), np.uint8)))
+    assert run(world.train("--dry-run")) == 0, capfd.readouterr()
+    run(["data", "inspect", str(world.manifest)])
+    assert "is empty" in capfd.readouterr().out
 
 
 FULL = [
@@ -97,6 +125,12 @@ FULL = [
     ("train", lambda w: w.train()),
     ("make", lambda w: make_folder(w, w.out / "m.csv")),
     ("demo", lambda w: ["demo", "--out", str(w.out), "--quiet"]),
+    (
+        "evaluate",
+        lambda w: ["evaluate", str(w.trained), "--manifest", str(w.trained_on), "--out", str(w.out / "x"), "--quiet"],
+    ),
+    ("explain", lambda w: ["explain", str(w.trained), str(w.folder / "0.png"), "--out", str(w.out / "x"), "--quiet"]),
+    ("results", lambda w: ["results", str(w.trained), "--out", str(w.out / "results.md")]),
 ]
 
 
@@ -106,14 +140,17 @@ def test_a_disk_that_refuses(
     name: str,
     command: object,
     number: int,
+    small_run: Path,
+    small_manifest: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ):
     world = World.make(tmp_path / "world")
+    world.trained, world.trained_on = small_run, small_manifest
     world.write()
     argv = command(world)  # type: ignore[operator]
-    before = tree(tmp_path)
+    before, run_before = tree(tmp_path), tree(small_run)
 
     def refuse(path: Path) -> Iterator[None]:
         raise OSError(number, "refused", str(path))
@@ -126,6 +163,7 @@ def test_a_disk_that_refuses(
     assert captured.err.startswith("error: ")
     assert any(word in captured.err for word in ("full", "quota", "read-only", "permission"))
     assert tree(tmp_path) == before
+    assert tree(small_run) == run_before
 
 
 PROCESSES = ["missing image: image", "truncated image: PNG", "huge image: PNG", "mask of another size: smaller", "other encoding: utf-16",

@@ -70,7 +70,7 @@ def test_merge_keys_and_anchors_work(tmp_path: Path):
         ({"training": {"lr": float("nan")}}, "training.lr", "finite"),
         ({"training": {"clip_norm": float("inf")}}, "training.clip_norm", "finite"),
         ({"training": {"device": "gpu"}}, "training.device", "auto, cpu, cuda or cuda:N"),
-        ({"training": {"precision": "fp16"}}, "training.precision", "'fp32' or 'bf16'"),
+        ({"training": {"precision": "fp8"}}, "training.precision", "'fp32', 'bf16' or 'fp16'"),
         ({"training": None}, "training", "a block of keys; found None"),
         ({"training": [1]}, "training", "a block of keys"),
         ({"data": {"manifests": "m.csv"}}, "data.manifests", "write ['m.csv']"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from medmtl.errors import OutputError
-from medmtl.files import atomic_folder, atomic_write, sha256_file, write_text
+from medmtl.files import atomic_folder, atomic_write, made_folder, refilled_folder, sha256_file, write_text
 
 
 def write_then_raise(path: Path, error: BaseException) -> None:
@@ -172,3 +172,62 @@ def test_text_is_utf8_with_plain_newlines(tmp_path: Path):
 def test_sha256(tmp_path: Path):
     (tmp_path / "a").write_bytes(b"abc" * 100_000)
     assert sha256_file(tmp_path / "a") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+@pytest.mark.parametrize("writer", [write_then_raise, fill_then_raise])
+def test_folders_made_for_a_failure_are_taken_back(tmp_path: Path, writer):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(ZeroDivisionError):
+        writer(tmp_path / "there" / "deep" / "x", ZeroDivisionError())
+    assert names(tmp_path) == ["there"]
+    assert names(tmp_path / "there") == []
+    with pytest.raises(ZeroDivisionError), made_folder(tmp_path / "there" / "a" / "b"):
+        raise ZeroDivisionError
+    assert names(tmp_path / "there") == []
+
+
+def refill(folder: Path, number: int, error: BaseException | None = None) -> None:
+    with refilled_folder(folder) as temporary:
+        write_text(temporary / "tables" / f"{number}.csv", str(number))
+        write_text(temporary / "report", str(number))
+        if error is not None:
+            raise error
+
+
+def test_a_refilled_folder_keeps_what_is_not_replaced_and_mixes_nothing(tmp_path: Path):
+    out = tmp_path / "deep" / "out"
+    refill(out, 1)
+    (out / "mine.txt").write_text("mine")
+    refill(out, 2)
+    assert names(out) == ["mine.txt", "report", "tables"]
+    assert names(out / "tables") == ["2.csv"]
+    assert (out / "report").read_text() == "2"
+
+
+def test_a_refill_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(KeyboardInterrupt):
+        refill(tmp_path / "deep" / "out", 1, KeyboardInterrupt())
+    assert names(tmp_path) == []
+    refill(tmp_path / "out", 1)
+    with pytest.raises(OutputError, match="disk is full"):
+        refill(tmp_path / "out", 2, OSError(errno.ENOSPC, "full"))
+    rename, last = Path.rename, tmp_path / "out" / "report"
+
+    def fail_late(self: Path, target: Path) -> Path:
+        if Path(target) == last and self.parent.name.endswith(".tmp"):
+            raise OSError(errno.EIO, "input or output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail_late)
+    with pytest.raises(OutputError, match="cannot be written"):
+        refill(tmp_path / "out", 3)
+    assert names(tmp_path / "out") == ["report", "tables"]
+    assert names(tmp_path / "out" / "tables") == ["1.csv"]
+    assert last.read_text() == "1"
+
+
+def test_a_file_in_the_place_of_a_refilled_folder(tmp_path: Path):
+    (tmp_path / "f").write_text("")
+    for path in (tmp_path / "f", tmp_path / "f" / "g"):
+        with pytest.raises(OutputError, match=r"a file is in the way|not a folder"), refilled_folder(path):
+            pytest.fail("the block must not run")

@@ -88,6 +88,7 @@ def cached(
     folder: Path | None,
     *,
     progress: Progress,
+    blank: bool = False,
 ) -> Dataset:
     """The fixed part of each sample, kept as asked.
 
@@ -98,11 +99,12 @@ def cached(
         cache: ``none``, ``disk`` or ``memory``.
         folder: Folder of the disk cache.
         progress: Where a bar is shown while the memory cache fills.
+        blank: Accept images that are all black.
 
     Raises:
         MedmtlError: The memory cache met a sample that cannot be read.
     """
-    transform = fixed_transforms(view, targets)
+    transform = fixed_transforms(view, targets, blank=blank)
     if cache == "disk" and folder is not None:
         recipe = _recipe(view, targets)
         items = [{"sample": sample, "key": content_key(sample, recipe)} for sample in samples]

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from medmtl.data.blank import refuse_black
 from medmtl.data.inspection import NO_SPLIT, UNLABELED, Inspection, SelfTest
 from medmtl.data.manifest import Manifest, MaskReference, Problem, Sample
-from medmtl.data.masks import read_mask
+from medmtl.data.masks import file_values, read_mask
+from medmtl.data.pixels import Pixels, to_unit_rgb
 from medmtl.data.reading import expected_format, read_image_info, read_pixels
-from medmtl.errors import ImageError
+from medmtl.errors import ConfigError, ImageError, suggestion
 from medmtl.files import sha256_file
 
 __all__ = ["Inspection", "SelfTest", "cache_bytes", "inspect_manifest"]
@@ -21,24 +23,25 @@ __all__ = ["Inspection", "SelfTest", "cache_bytes", "inspect_manifest"]
 Shape = tuple[int, int]
 
 
-def cache_bytes(samples: int, size: int, *, masks: int = 0) -> int:
+def cache_bytes(samples: int, size: int, *, layers: int = 0) -> int:
     """Returns the memory (bytes) of a cache in memory.
 
     Args:
         samples: Number of samples.
         size: Side of the square network input (pixels).
-        masks: Maps of one byte a pixel for each sample (masks and field of view).
+        layers: Mask layers of the tasks for each sample.
 
     Returns:
-        Bytes: three float32 channels and the masks.
+        Bytes: one a pixel for each of three channels, for the field of view, and for each layer.
     """
-    return samples * size * size * (3 * 4 + masks)
+    return samples * size * size * (3 + 1 + layers)
 
 
 def inspect_manifest(
     path: str | Path,
     *,
     expected: Mapping[str, Collection[int]] | None = None,
+    known: Mapping[str, Collection[int]] | None = None,
     size: int = 512,
     self_test: Callable[[Inspection], Iterable[SelfTest]] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -47,23 +50,26 @@ def inspect_manifest(
 
     Args:
         path: The manifest.
-        expected: Values that a mask column (``NAME`` or ``NAME.CLASS``) may hold; others are a problem.
+        expected: Values that a mask column (``NAME`` or ``NAME.CLASS``) may hold once its references are resolved;
+            others are a problem.
+        known: Values that the files of a mask column may hold before that (``#any`` resolves to 0 and 1 whatever is
+            in the file); others are a problem.
         size: Side of the network input for the estimate of the cache (pixels).
         self_test: Compares the findings with the published counts of the data set.
         progress: Called with the samples done and their number.
 
     Raises:
         ManifestError: The manifest itself cannot be read.
+        ConfigError: ``known`` names a column that the manifest does not have.
     """
     manifest = Manifest.read(path, strict=False)
-    walk = _Walk(manifest, expected or {})
+    walk = _Walk(manifest, expected or {}, known or {})
     for number, sample in enumerate(manifest.samples, start=1):
         walk.visit(sample)
         if progress is not None:
             progress(number, len(manifest.samples))
     found = walk.finish()
-    masks = len(manifest.tasks("mask")) + any(sample.fov is not None for sample in manifest.samples)
-    found.cache_bytes = cache_bytes(len(manifest.samples), size, masks=masks)
+    found.cache_bytes = cache_bytes(len(manifest.samples), size, layers=len(walk.masks))
     found.self_tests = list(self_test(found)) if self_test is not None else []
     return found
 
@@ -71,9 +77,11 @@ def inspect_manifest(
 class _Walk:
     """Gathers findings sample by sample."""
 
-    def __init__(self, manifest: Manifest, expected: Mapping[str, Collection[int]]) -> None:
+    def __init__(
+        self, manifest: Manifest, expected: Mapping[str, Collection[int]], known: Mapping[str, Collection[int]]
+    ) -> None:
         self.manifest = manifest
-        self.expected = {key.removeprefix("mask:"): set(values) for key, values in expected.items()}
+        self.expected, self.known = _by_column(expected), _by_column(known)
         self.found = Inspection(str(manifest.path), manifest.content_hash, len(manifest.samples))
         self.found.problems += manifest.problems
         self.formats: Counter[str] = Counter()
@@ -84,6 +92,12 @@ class _Walk:
         self.values: dict[str, Counter[int]] = defaultdict(Counter)
         self.masks = [column for column in manifest.columns if column.kind == "mask"]
         self.labels = [column for column in manifest.columns if column.kind in {"label", "labels"}]
+        keys = [column.key for column in self.masks]
+        for key in self.known:
+            if key not in keys:
+                remedy = suggestion(key, keys) if keys else "it has no mask column"
+                what = "the manifest has no such mask column"
+                raise ConfigError(what, where=manifest.path, found=f"'{key}'", remedy=remedy)
 
     def visit(self, sample: Sample) -> None:
         shape = self._image(sample)
@@ -128,7 +142,7 @@ class _Walk:
         """Counts the header, decodes, and returns the shape, or ``None`` where there is no image."""
         try:
             info = read_image_info(sample.image)
-            values = read_pixels(sample.image).values
+            pixels = read_pixels(sample.image)
             self.contents[sha256_file(sample.image)].append(sample)
         except ImageError as error:
             self._broken(sample, error)
@@ -136,14 +150,22 @@ class _Walk:
         self.formats[info.format] += 1
         self.sizes[f"{info.width}x{info.height}"] += 1
         self.depths[f"{info.channels} channels of {info.bit_depth} bits"] += 1
-        if values.min() == values.max():
-            what = "the image is all black" if not values.any() else "the image has one value everywhere"
-            self._problem(sample, what, sample.image, "export it again, or remove the row")
+        self._content(sample, pixels)
         if expected_format(sample.image) not in {info.format, None}:
             self._note(
                 sample, f"a {info.format} file with another suffix", f"{sample.image.name}, read as {info.format}"
             )
         return info.height, info.width
+
+    def _content(self, sample: Sample, pixels: Pixels) -> None:
+        try:
+            refuse_black(to_unit_rgb(pixels), sample.image)
+        except ImageError as error:
+            self._broken(sample, error)
+        else:
+            if pixels.values.min() == pixels.values.max():
+                remedy = "export it again, or remove the row"
+                self._problem(sample, "the image has one value everywhere", sample.image, remedy)
 
     def _read(self, key: str, reference: MaskReference, shape: Shape) -> NDArray[np.uint8]:
         try:
@@ -168,20 +190,25 @@ class _Walk:
         self._size(sample, f"mask '{key}'", mask, shape, reference.path)
         values = np.bincount(mask.ravel(), minlength=256)
         self._values(sample, key, {int(value): int(values[value]) for value in np.flatnonzero(values)}, reference)
+        if key in self.known:
+            self._unknown(sample, key, (file_values(reference) or set()) - self.known[key], self.known[key], reference)
         return "present" if mask.any() else "empty"
 
     def _values(self, sample: Sample, key: str, values: dict[int, int], reference: MaskReference) -> None:
         self.values[key].update(values)
-        unknown = sorted(set(values) - self.expected[key]) if key in self.expected else []
-        if unknown:
-            found = f"{', '.join(map(str, unknown[:8]))} in {reference}"
-            known = ", ".join(map(str, sorted(self.expected[key])))
-            self._problem(sample, f"mask '{key}' has unknown values", found, f"known are {known}")
+        if key in self.expected:
+            self._unknown(sample, key, set(values) - self.expected[key], self.expected[key], reference)
         path = reference.path
         if set(values) == {0} and path is not None and path.suffix.lower() != ".xml":
             self._note(sample, f"mask '{key}' is empty", path.name)
         if path is not None and expected_format(path) == "JPEG":
             self._note(sample, f"mask '{key}' is a JPEG file, whose values are blurred", path.name)
+
+    def _unknown(self, sample: Sample, key: str, unknown: set[int], known: set[int], reference: MaskReference) -> None:
+        if unknown:
+            found = f"{', '.join(map(str, sorted(unknown)[:8]))} in {reference}"
+            remedy = f"known are {', '.join(map(str, sorted(known)))}"
+            self._problem(sample, f"mask '{key}' has unknown values", found, remedy)
 
     def _fov(self, sample: Sample, path: Path, shape: Shape | None) -> None:
         try:
@@ -208,3 +235,7 @@ class _Walk:
                 found = f"'{group[0].image.name}' on lines {lines}"
                 problems.append(Problem(what, group[1].row, found, "keep one of the rows"))
         return problems
+
+
+def _by_column(values: Mapping[str, Collection[int]]) -> dict[str, set[int]]:
+    return {key.removeprefix("mask:"): set(numbers) for key, numbers in values.items()}

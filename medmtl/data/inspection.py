@@ -112,7 +112,15 @@ class Inspection:
             *_section("note", self.notes),
             *_section("problem", self.problems),
         ]
-        return "\n".join([*lines, "no problems found" if self.ok else f"{len(self.problems)} problems"])
+        return "\n".join([*lines, self._verdict()])
+
+    def _verdict(self) -> str:
+        counts = sum(not test.passed for test in self.self_tests)
+        number = len(self.problems) + counts
+        if not number:
+            return "no problems found"
+        text = "1 problem" if number == 1 else f"{number} problems"
+        return f"{text}, {counts} of them in published counts" if counts else text
 
 
 def _listed(numbers: Mapping[str, int]) -> str:

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Sampler
 from medmtl.config import ViewConfig
 from medmtl.data.caching import cached, mendable
 from medmtl.data.samples import Sample
-from medmtl.data.sampling import Draw, ViewStream
+from medmtl.data.sampling import Draw
 from medmtl.data.targets import AnyTarget
 from medmtl.data.transforms import random_transforms
 from medmtl.errors import MedmtlError, TrainingError
@@ -70,6 +70,7 @@ class ViewDataset(torch.utils.data.Dataset[dict[str, Any]]):
         cache: ``none``, ``disk`` or ``memory``.
         cache_dir: Folder of the disk cache.
         progress: Where a bar is shown while the memory cache fills; nowhere by default.
+        blank: Accept images that are all black, for which no field of view can be found.
     """
 
     def __init__(
@@ -82,13 +83,13 @@ class ViewDataset(torch.utils.data.Dataset[dict[str, Any]]):
         cache: str = "none",
         cache_dir: Path | None = None,
         progress: Progress | None = None,
+        blank: bool = False,
     ) -> None:
         self.samples = list(samples)
         self.random = random_transforms(view, targets, training=training)
         with _plain_tensors():
-            self.fixed = cached(
-                self.samples, view, targets, cache, cache_dir, progress=progress or Progress(quiet=True)
-            )
+            shown = progress or Progress(quiet=True)
+            self.fixed = cached(self.samples, view, targets, cache, cache_dir, progress=shown, blank=blank)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -169,32 +170,30 @@ def _signals_held() -> Iterator[None]:
 
 
 class _StreamSampler(Sampler[list[Draw]]):
-    """The draws of a stream's batches with the given numbers."""
+    """The draws of batches, made anew for each iteration."""
 
-    def __init__(self, stream: ViewStream, numbers: Callable[[], Iterator[int]]) -> None:
-        self.stream = stream
-        self.numbers = numbers
+    def __init__(self, draws: Callable[[], Iterator[list[Draw]]]) -> None:
+        self.draws = draws
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        return (self.stream.batch(number) for number in self.numbers())
+        return self.draws()
 
 
 def training_loader(
     dataset: ViewDataset,
-    stream: ViewStream,
+    draws: Callable[[], Iterator[list[Draw]]],
     view: str,
-    numbers: Callable[[], Iterator[int]],
     *,
     workers: int,
     pin: bool,
 ) -> Generator[Batch, None, None]:
-    """A loader of a stream's batches, in the order of ``numbers``, over the whole training.
+    """A loader of batches of draws, over the whole training.
 
     One loader serves all epochs, so that workers start once and an epoch's end costs nothing.
     """
     loader = DataLoader(
         dataset,
-        batch_sampler=_StreamSampler(stream, numbers),
+        batch_sampler=_StreamSampler(draws),
         collate_fn=_Collate(view),
         num_workers=workers,
         pin_memory=pin,

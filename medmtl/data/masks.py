@@ -78,6 +78,24 @@ def read_mask_for(reference: MaskReference, shape: tuple[int, int], *, binary: b
     return mask
 
 
+def file_values(reference: MaskReference) -> set[int] | None:
+    """The values that a mask's file holds, before a fragment such as ``#any`` turns them into 0 and 1.
+
+    Args:
+        reference: Where it is.
+
+    Returns:
+        All values, in any channel; None where the file has no values of its own: absent, markings, named colors.
+
+    Raises:
+        ImageError: The file cannot be read.
+    """
+    path = reference.path
+    if path is None or path.suffix.lower() in RENDERERS or reference.fragment == "rgb":
+        return None
+    return {int(value) for value in np.unique(read_pixels(path, labels=True).values)}
+
+
 def _colored(path: Path) -> NDArray[np.uint8]:
     pixels = read_pixels(path)  # as an image: a palette gives its colors
     values = pixels.values if pixels.values.ndim == 3 else np.repeat(pixels.values[..., None], 3, axis=2)
@@ -104,6 +122,6 @@ def _select(values: NDArray[Any], fragment: str | None, path: Path) -> NDArray[n
     low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
     if low < 0 or high > 255:
         found = f"values from {low} to {high}"
-        remedy = "save classes as 0-254 (255 is unknown), or name values by #>=N or #=N"
+        remedy = "save classes as whole numbers from 0 to 255, or name values by #>=N or #=N"
         raise ImageError("mask values do not fit 0-255", where=path, found=found, remedy=remedy)
     return values.astype(np.uint8)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -22,6 +21,8 @@ from monai.transforms import (
 )
 
 from medmtl.config import AugmentConfig, ViewConfig
+from medmtl.data.blank import refuse_black
+from medmtl.data.contrast import local_contrast
 from medmtl.data.field import FieldOfView, bounding_box, find_field
 from medmtl.data.masks import read_mask_for
 from medmtl.data.reading import read_image
@@ -39,16 +40,23 @@ class LoadSample(Transform):
     """Reads a sample's image, field of view and masks, in original pixels.
 
     Adds ``image`` (H, W, 3) float32 in [0, 1], ``field`` (:class:`FieldOfView`), ``masks`` (column to (H, W) uint8).
+
+    Args:
+        targets: What the view's tasks ask for.
+        blank: Accept an image that is all black.
     """
 
-    def __init__(self, targets: Sequence[AnyTarget]) -> None:
+    def __init__(self, targets: Sequence[AnyTarget], *, blank: bool = False) -> None:
         self.targets = [target for target in targets if isinstance(target, MaskTarget)]
+        self.blank = blank
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Reads the files that ``data["sample"]`` names."""
         sample: Sample = data["sample"]
         try:
             image, _ = read_image(sample.image)
+            if not self.blank:
+                refuse_black(image, sample.image)
             field = read_field(sample, image)
             masks = self._masks(sample, image.shape[:2])
         except ImageError as error:
@@ -154,32 +162,6 @@ def field_view(
     return np.clip(shown, 0, 1) * mask[..., None], mask
 
 
-def local_contrast(
-    image: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_], share: float = 0.05
-) -> npt.NDArray[np.float32]:
-    """Subtracts the Gaussian mean and divides by the Gaussian deviation of each pixel's neighbourhood in the field.
-
-    Args:
-        image: (h, w, 3) in [0, 1].
-        mask: (h, w) field of view.
-        share: Sigma as a share of the width.
-
-    Returns:
-        (h, w, 3) around 0.5; three deviations span [0, 1].
-    """
-    sigma = share * image.shape[1]
-    weight = mask.astype(np.float32)[..., None]
-    total = np.maximum(_blur(weight, sigma), 1e-3)
-    mean = _blur(image * weight, sigma) / total
-    variance = _blur((image - mean) ** 2 * weight, sigma) / total
-    return np.asarray(0.5 + (image - mean) / (6 * np.sqrt(variance + 1e-4)), dtype=np.float32)
-
-
-def _blur(image: npt.NDArray[Any], sigma: float) -> npt.NDArray[np.float32]:
-    blurred: npt.NDArray[np.float32] = np.asarray(cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma))
-    return blurred if blurred.ndim == 3 else blurred[..., None]
-
-
 class ToTensors(Transform):
     """Arrays to tensors; the image to float32 in [0, 1]."""
 
@@ -210,9 +192,9 @@ class RandColord(MapTransform, Randomizable):
         return {**data, "image": changed.clamp_(0, 1) * data["field"]}
 
 
-def fixed_transforms(view: ViewConfig, targets: Sequence[AnyTarget]) -> Compose:
-    """What is the same every time a sample is shown, and is therefore cached."""
-    return Compose([LoadSample(targets), TakeView(view, targets)])
+def fixed_transforms(view: ViewConfig, targets: Sequence[AnyTarget], *, blank: bool = False) -> Compose:
+    """What is the same every time a sample is shown, and is therefore cached; all-black images where ``blank``."""
+    return Compose([LoadSample(targets, blank=blank), TakeView(view, targets)])
 
 
 def random_transforms(view: ViewConfig, targets: Sequence[AnyTarget], *, training: bool) -> Compose:

@@ -28,7 +28,7 @@ def check_probabilities(probabilities: FloatArray) -> None:
     Raises:
         EvaluationError: A score is outside [0, 1].
     """
-    outside = np.flatnonzero((probabilities < 0) | (probabilities > 1))
+    outside = np.flatnonzero(~((probabilities >= 0) & (probabilities <= 1)))
     if outside.size:
         raise EvaluationError(
             "calibration needs probabilities in [0, 1]",
@@ -39,7 +39,17 @@ def check_probabilities(probabilities: FloatArray) -> None:
 
 
 def brier(labels: FloatArray, probabilities: FloatArray, groups: Groups | None = None, **options: Any) -> Interval:
-    """Mean squared difference of probability and label (Brier 1950), in [0, 1], lower is better."""
+    """Mean squared difference of probability and label (Brier 1950), in [0, 1], lower is better.
+
+    Args:
+        labels: 0 or 1, shape (samples,).
+        probabilities: In [0, 1], shape (samples,).
+        groups: The patient of each sample; None makes each sample its own.
+        options: As for ``bootstrap_mean``.
+
+    Raises:
+        EvaluationError: A probability is outside [0, 1].
+    """
     check_probabilities(probabilities)
     return bootstrap_mean((probabilities - labels) ** 2, groups, **options)
 
@@ -73,6 +83,16 @@ def expected_calibration_error(
     """Mean gap between probability and frequency over bins of equal width, weighted by their samples.
 
     It is biased upwards on few samples, and so is its interval; read it beside the reliability curve.
+
+    Args:
+        labels: 0 or 1, shape (samples,).
+        probabilities: In [0, 1], shape (samples,).
+        groups: The patient of each sample; None makes each sample its own.
+        bins: Number of bins.
+        options: As for ``bootstrap_sums``.
+
+    Raises:
+        EvaluationError: A probability is outside [0, 1].
     """
     check_probabilities(probabilities)
     codes = group_codes(groups, len(labels))
@@ -80,7 +100,17 @@ def expected_calibration_error(
 
 
 def calibration_curve(labels: npt.ArrayLike, probabilities: npt.ArrayLike, title: str, *, bins: int = BINS) -> Curve:
-    """Frequency of the label against mean probability, one point a bin that has samples, with Wilson's intervals."""
+    """Frequency of the label against mean probability, one point a bin that has samples, with Wilson's intervals.
+
+    Args:
+        labels: 0 or 1, shape (samples,).
+        probabilities: In [0, 1], shape (samples,).
+        title: Title of the curve.
+        bins: Number of bins.
+
+    Raises:
+        EvaluationError: A probability is outside [0, 1].
+    """
     truth, scores = np.asarray(labels, dtype=np.float64), np.asarray(probabilities, dtype=np.float64)
     check_probabilities(scores)
     count, predicted, observed = np.split(bin_sums(truth, scores, bins).sum(axis=0), 3)

@@ -62,7 +62,13 @@ class Candidates:
 
     @classmethod
     def points(cls, x: npt.ArrayLike, y: npt.ArrayLike, score: npt.ArrayLike) -> Candidates:
-        """Candidates that are points without a region: each has area 1."""
+        """Candidates that are points without a region: each has area 1.
+
+        Args:
+            x: Columns, in pixels, shape (n,).
+            y: Rows, in pixels, shape (n,).
+            score: Rising with the evidence, shape (n,).
+        """
         return cls(np.asarray(x), np.asarray(y), np.asarray(score), np.ones(np.size(score)))
 
 

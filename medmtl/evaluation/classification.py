@@ -57,7 +57,16 @@ def youden_threshold(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
 
 
 def average_precision(data: Labelled, *, draws: int = DRAWS, seed: int = 0) -> Interval:
-    """Average precision (area under precision and recall, step-wise) with a bootstrap interval over patients."""
+    """Average precision (area under precision and recall, step-wise) with a bootstrap interval over patients.
+
+    Args:
+        data: Labels of 0 and 1, and scores.
+        draws: Bootstrap draws.
+        seed: Bootstrap seed.
+
+    Returns:
+        In [0, 1]; undefined where a class has no sample.
+    """
     if not _both(data):
         return undefined(_missing(data))
     codes = group_codes(data.groups, len(data.labels))
@@ -95,7 +104,13 @@ def operating_point(data: Labelled, threshold: float) -> tuple[Interval, Interva
 
 
 def roc(data: Labelled, title: str, *, threshold: float | None = None) -> Curve:
-    """The ROC curve, with the operating point at ``threshold`` marked."""
+    """The ROC curve, with the operating point at ``threshold`` marked.
+
+    Args:
+        data: Labels of 0 and 1, both present, and scores.
+        title: Title of the curve.
+        threshold: The operating point; None or NaN marks none.
+    """
     fpr, tpr, _ = roc_curve(data.labels, data.scores)
     points: tuple[CurvePoint, ...] = ()
     if threshold is not None and math.isfinite(threshold):
@@ -162,7 +177,7 @@ def _ranking_metrics(data: Labelled, name: str, threshold: float | None, draws: 
     smaller = f"samples; the smaller class has {min(positives, n - positives)}"
     at = f"at threshold {point:.4g}, chosen on validation" if math.isfinite(point) else "no threshold was chosen"
     return (
-        named("auc", "ROC AUC", name, _auc(data), n, smaller),
+        named("auc", "ROC AUC", name, roc_area(data), n, smaller),
         named(
             "average_precision", "Average precision", name, average_precision(data, draws=draws, seed=seed), n, smaller
         ),
@@ -183,7 +198,8 @@ def _calibration_metrics(data: Labelled, name: str, draws: int, seed: int) -> tu
     )
 
 
-def _auc(data: Labelled) -> Interval:
+def roc_area(data: Labelled) -> Interval:
+    """Area under the ROC curve with DeLong's interval, by patient where patients are given."""
     positive = data.labels == 1
     order = np.argsort(~positive, kind="stable")
     groups = None if data.groups is None else [data.groups[int(i)] for i in order]
@@ -205,7 +221,17 @@ def _curves(data: Labelled, name: str, threshold: float | None, probabilities: b
 def named(
     kind: str, label: str, name: str, interval: Interval, n: int, note: str = "", *, higher_is_better: bool = True
 ) -> Metric:
-    """A metric ``kind.name`` labelled ``label: name``; without a name, just the kind."""
+    """A metric ``kind.name`` labelled ``label: name``; without a name, just the kind.
+
+    Args:
+        kind: What is measured, for programs.
+        label: The same, for people.
+        name: Of what: a class or a task.
+        interval: The figure.
+        n: Units counted.
+        note: What the units are.
+        higher_is_better: Whether it is.
+    """
     return Metric(f"{kind}.{name}" if name else kind, titled(label, name), interval, n, note, higher_is_better)
 
 

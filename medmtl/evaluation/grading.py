@@ -1,8 +1,9 @@
-"""Classification into more than two classes, and ordered grades: confusion, accuracy, quadratic kappa."""
+"""Classification into one of several classes, and ordered grades: confusion, accuracy, quadratic kappa."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from medmtl.evaluation.intervals import (
     wilson,
 )
 from medmtl.evaluation.labels import Labelled, known_only
+from medmtl.evaluation.probabilities import probability_findings
 from medmtl.evaluation.results import Confusion, Findings, Interval, Table
 
 
@@ -47,7 +49,16 @@ def quadratic_kappa(confusion: npt.ArrayLike, *, weights: str = "quadratic") -> 
 
 
 def confusion_counts(truth: npt.ArrayLike, predicted: npt.ArrayLike, classes: int) -> npt.NDArray[np.int64]:
-    """Counts of shape (classes, classes), truth in rows, from class numbers of shape (samples,)."""
+    """Counts how often each class was taken for each.
+
+    Args:
+        truth: Class numbers 0 .. classes - 1, shape (samples,).
+        predicted: Class numbers, shape (samples,).
+        classes: The number of classes.
+
+    Returns:
+        Counts of shape (classes, classes), truth in rows.
+    """
     pairs = np.asarray(truth, dtype=np.int64) * classes + np.asarray(predicted, dtype=np.int64)
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
@@ -55,7 +66,15 @@ def confusion_counts(truth: npt.ArrayLike, predicted: npt.ArrayLike, classes: in
 def kappa_interval(
     data: Labelled, classes: int, *, weights: str = "quadratic", draws: int = DRAWS, seed: int = 0
 ) -> Interval:
-    """Weighted kappa of known labels and predicted classes, with a bootstrap interval over patients."""
+    """Weighted kappa of known labels and predicted classes, with a bootstrap interval over patients.
+
+    Args:
+        data: Known class numbers as labels, predicted ones as scores.
+        classes: The number of classes.
+        weights: "quadratic", or "none" for Cohen's unweighted kappa.
+        draws: Bootstrap draws.
+        seed: Bootstrap seed.
+    """
     pairs = (data.labels * classes + data.scores).astype(np.int64)
     sums = group_sums(np.eye(classes * classes)[pairs], group_codes(data.groups, len(pairs)))
 
@@ -71,6 +90,7 @@ def grading_findings(
     predicted: npt.ArrayLike,
     classes: Sequence[str],
     *,
+    probabilities: npt.ArrayLike | None = None,
     groups: Groups | None = None,
     ordinal: bool = True,
     name: str = "",
@@ -83,6 +103,7 @@ def grading_findings(
         labels: Class numbers 0 .. classes - 1, or NaN (unknown: left out and counted), shape (samples,).
         predicted: Predicted class numbers, shape (samples,).
         classes: Names of the classes, in order.
+        probabilities: Of each class, shape (samples, classes), for areas under the curve and calibration; None: none.
         groups: The patient of each sample; None makes each sample its own.
         ordinal: Whether the classes are ordered grades: kappa is quadratic then, unweighted otherwise.
         name: Task name, ends metric names and titles.
@@ -91,10 +112,10 @@ def grading_findings(
 
     Returns:
         Metrics ``accuracy`` and ``quadratic_kappa`` (or ``kappa``), the confusion matrix, and a table of recall and
-        precision a class.
+        precision a class; with probabilities also what ``probability_findings`` gives.
 
     Raises:
-        EvaluationError: As ``known_only``; a prediction outside the classes.
+        EvaluationError: As ``known_only``; a prediction outside the classes; as ``probability_findings``.
     """
     allowed = range(len(classes))
     data = known_only(labels, predicted, groups, allowed=allowed)
@@ -113,7 +134,12 @@ def grading_findings(
     )
     missing = [grade for grade, row in zip(classes, counts, strict=True) if not row.sum()]
     notes = (f"no labelled sample of: {', '.join(missing)}",) if missing else ()
-    return Findings(metrics, (), (confusion,), (_by_class(counts, classes, name),), n, data.unlabelled, notes)
+    tables = (_by_class(counts, classes, name),)
+    found = Findings(metrics, (), (confusion,), tables, n, data.unlabelled, notes)
+    if probabilities is None:
+        return found
+    more = probability_findings(data, probabilities, classes, ordinal=ordinal, name=name, draws=draws, seed=seed)
+    return replace(found, metrics=metrics + more.metrics, curves=more.curves, tables=tables + more.tables)
 
 
 def _by_class(counts: npt.NDArray[np.int64], classes: Sequence[str], name: str) -> Table:

@@ -120,7 +120,14 @@ def draw_weights(groups: int, *, draws: int = DRAWS, seed: int = 0, width: int |
 def percentile_interval(
     value: float, replicates: FloatArray, *, level: float = LEVEL, unit: str = "patients"
 ) -> Interval:
-    """Gives the percentile interval of bootstrap replicates; draws in which the figure is undefined are left out."""
+    """Gives the percentile interval of bootstrap replicates; draws in which the figure is undefined are left out.
+
+    Args:
+        value: The figure on the sample itself.
+        replicates: The figure in each draw, NaN where it is undefined, shape (draws,).
+        level: Confidence level in (0, 1).
+        unit: What was drawn, as it reads in ``Interval.method``.
+    """
     kept = replicates[np.isfinite(replicates)]
     if not math.isfinite(value):
         return undefined("nothing to count")

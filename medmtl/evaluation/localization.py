@@ -54,8 +54,8 @@ def lesion_findings(
         seed: Bootstrap seed.
 
     Returns:
-        Metrics ``sensitivity_at_RATE`` and ``cpm`` (n is the number of lesions), the FROC curve, and a table with a
-        row for the model and one a comparison. Without lesions the metrics are NaN with the reason.
+        Metrics ``sensitivity_at_RATE`` and ``cpm`` (n is the number of lesions; the note says the hit rule), the FROC
+        curve, and a table with a row for the model and one a comparison. Without lesions the metrics are NaN with the reason.
 
     Raises:
         EvaluationError: A comparison is not of the same images.
@@ -137,7 +137,8 @@ def _read(images: Sequence[Matches], groups: Groups, rates: Sequence[float], opt
 
 def _metrics(row: _Row, name: str) -> tuple[Metric, ...]:
     curve = row.curve
-    unit = f"lesions in {curve.positive_images} of {curve.images} images"
+    counted = f"lesions in {curve.positive_images} of {curve.images} images"
+    unit = f"{counted}; {curve.rule[:1].lower()}{curve.rule[1:].rstrip('.')}" if curve.rule else counted
     metrics = []
     for rate, interval in zip(row.rates, row.each, strict=True):
         reached = not curve.lesions or curve.sensitivity_at(rate).reached

@@ -143,7 +143,15 @@ class TaskResult:
 
     @classmethod
     def of(cls, task: str, kind: str, dataset: str, findings: Findings, examples: Iterable[Example] = ()) -> TaskResult:
-        """Names the task, the data set and the examples of what was found."""
+        """Names the task, the data set and the examples of what was found.
+
+        Args:
+            task: Name of the task.
+            kind: Its type.
+            dataset: The data set.
+            findings: What was found.
+            examples: Samples worth a picture.
+        """
         found = {field.name: getattr(findings, field.name) for field in fields(findings)}
         return cls(task=task, kind=kind, dataset=dataset, examples=tuple(examples), **found)
 

@@ -86,7 +86,14 @@ def segmentation_findings(
 
 
 def pooled_dice(counts: PixelCounts, index: int, groups: Groups | None = None, **options: Any) -> Interval:
-    """Dice of all pixels of all images together (micro average), with a bootstrap interval over patients."""
+    """Dice of all pixels of all images together (micro average), with a bootstrap interval over patients.
+
+    Args:
+        counts: Counts of every image.
+        index: The class.
+        groups: The patient of each image; None makes each image its own.
+        options: As for ``bootstrap_sums``.
+    """
     tp, fp, fn = (part[:, index] for part in (counts.tp, counts.fp, counts.fn))
     sums = group_sums(np.column_stack([2 * tp, 2 * tp + fp + fn]), group_codes(groups, len(tp)))
     return bootstrap_sums(sums, lambda s: share(s[..., 0], s[..., 1]), **options)

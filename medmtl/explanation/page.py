@@ -36,6 +36,7 @@ class PageFacts:
         made: Date and time, as text.
         method: How the maps were made.
         title: Title of the page.
+        missing: Classes without a map, and why.
     """
 
     run: str
@@ -44,6 +45,7 @@ class PageFacts:
     made: str
     method: str = "class maps of the localization head"
     title: str = "Heat maps"
+    missing: Sequence[tuple[str, str]] = ()
 
 
 def render_page(images: Sequence[WrittenImage], facts: PageFacts) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -17,7 +18,7 @@ Network = SharedEncoderNetwork | CooperativeNetwork
 
 def build_tasks(config: RunConfig) -> tuple[AnyTask, ...]:
     """The tasks of a configuration, in its order."""
-    return tuple(build_task(name, block) for name, block in config.tasks.items())
+    return tuple(build_task(name, block, seed=config.evaluation.seed) for name, block in config.tasks.items())
 
 
 def build_network(config: RunConfig, tasks: Sequence[AnyTask], *, pretrained: bool = True) -> Network:
@@ -35,7 +36,11 @@ def build_network(config: RunConfig, tasks: Sequence[AnyTask], *, pretrained: bo
     weights = settings.weights if pretrained else "none"
     if config.model.architecture == "cooperative":
         encoders = {task.name: build_encoder(settings.name, weights, settings.batch_norm_momentum) for task in tasks}
-        return CooperativeNetwork(encoders, {task.name: task.build_head(encoders[task.name]) for task in tasks})
+        heads = {task.name: task.build_head(encoders[task.name]) for task in tasks}
+        cooperation = config.model.cooperation
+        return CooperativeNetwork(
+            encoders, heads, scales=cooperation.scales, form=cooperation.form, lenders=cooperation.lenders
+        )
     encoder = build_encoder(settings.name, weights, settings.batch_norm_momentum)
     return SharedEncoderNetwork(encoder, {task.name: task.build_head(encoder) for task in tasks})
 
@@ -48,9 +53,24 @@ def load_weights(network: Network, weights: dict[str, torch.Tensor], where: obje
     """
     try:
         network.load_state_dict(weights)
-    except (RuntimeError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise CheckpointError("the weights do not fit the run's configuration", where=where, found=reason) from None
+    except (RuntimeError, TypeError, AttributeError):
+        remedy = "restore the run's own config.yaml and checkpoints, or train anew with another --out"
+        what = "the weights do not fit the run's configuration"
+        raise CheckpointError(what, where=where, found=_misfit(network, weights), remedy=remedy) from None
+
+
+def _misfit(network: Network, weights: Any) -> str:
+    """How the weights differ from those that the network has, with the first name of each kind."""
+    if not isinstance(weights, Mapping):
+        return f"{type(weights).__name__} instead of weights"
+    own = network.state_dict()
+    shapes = {name: tuple(getattr(value, "shape", ())) for name, value in weights.items()}
+    kinds = {
+        "missing": [name for name in own if name not in shapes],
+        "unknown": [name for name in shapes if name not in own],
+        "of another shape": [name for name in own if name in shapes and shapes[name] != tuple(own[name].shape)],
+    }
+    return ", ".join(f"{len(names)} {kind} ({names[0]})" for kind, names in kinds.items() if names) or "damaged weights"
 
 
 def choose_device(name: str) -> torch.device:

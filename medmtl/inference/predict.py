@@ -54,11 +54,26 @@ def view_tasks(tasks: Sequence[AnyTask]) -> dict[str, list[AnyTask]]:
 
 
 def evaluation_batches(
-    samples: Sequence[Sample], view: str, tasks: Sequence[AnyTask], config: RunConfig, *, targets: bool = True
+    samples: Sequence[Sample],
+    view: str,
+    tasks: Sequence[AnyTask],
+    config: RunConfig,
+    *,
+    targets: bool = True,
+    blank: bool = False,
 ) -> Iterable[Batch]:
-    """Every sample once, in order, as a view shows it, without random changes; with the tasks' targets or without."""
+    """Every sample once, in order, as a view shows it, without random changes.
+
+    Args:
+        samples: The samples.
+        view: Name of the view.
+        tasks: Tasks of the view.
+        config: The run's configuration.
+        targets: Whether the tasks' targets are read.
+        blank: Accept images that are all black.
+    """
     asked = [task.target for task in tasks] if targets else []
-    dataset = ViewDataset(samples, config.views[view], asked, training=False)
+    dataset = ViewDataset(samples, config.views[view], asked, training=False, blank=blank)
     return dataset_batches(dataset, view, config, workers=config.data.workers)
 
 

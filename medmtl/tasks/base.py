@@ -74,6 +74,8 @@ class Task(ABC, Generic[C, P, R]):
 
     kind: ClassVar[str]
     config_type: ClassVar[type[TaskConfig]]
+    seed: int = 0
+    """Seed of random sanity rows; :func:`build_task` sets it."""
 
     def __init__(self, name: str, config: C) -> None:
         self.name = name
@@ -83,6 +85,11 @@ class Task(ABC, Generic[C, P, R]):
     @abstractmethod
     def target(self) -> AnyTarget:
         """What the task asks of a sample."""
+
+    @property
+    def truth_targets(self) -> tuple[AnyTarget, ...]:
+        """Everything that :meth:`truth` asks of a sample; more than the target where evaluation reads other files."""
+        return (self.target,)
 
     @property
     @abstractmethod
@@ -141,6 +148,10 @@ class Task(ABC, Generic[C, P, R]):
     def example_score(self, record: R) -> float:
         """How well a sample went (higher is better), for choosing the best, median and worst pictures."""
 
+    def sample_row(self, record: R) -> dict[str, float]:
+        """The sample's figures by column, for comparisons between runs (``evaluation/samplewise.py``); NaN = unknown."""
+        return {}
+
     @abstractmethod
     def picture(self, image: npt.NDArray[np.uint8], prediction: P, truth: Any) -> npt.NDArray[np.uint8]:
         """The sample's picture for the report: (H, W, 3)."""
@@ -152,11 +163,18 @@ AnyTask = Task[Any, Any, Any]
 tasks: Registry[type[AnyTask]] = Registry("task type")
 
 
-def build_task(name: str, block: TaskBlock) -> AnyTask:
+def build_task(name: str, block: TaskBlock, *, seed: int = 0) -> AnyTask:
     """Makes a task from its block of the configuration.
+
+    Args:
+        name: Its name.
+        block: Its block.
+        seed: Seed of random sanity rows.
 
     Raises:
         ConfigError: Unknown type or key, or a value that does not fit.
     """
     task_type = tasks.get(block.type, where=f"tasks.{name}.type")
-    return task_type(name, validate_block(task_type.config_type, block.model_dump(), f"tasks.{name}"))
+    task = task_type(name, validate_block(task_type.config_type, block.model_dump(), f"tasks.{name}"))
+    task.seed = seed
+    return task

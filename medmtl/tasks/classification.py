@@ -26,6 +26,7 @@ from medmtl.tasks.labels import (
     check_distinct,
     label_classes,
     label_findings,
+    label_row,
     label_thresholds,
     masked_binary_loss,
     positive_texts,
@@ -190,7 +191,7 @@ class Classification(Task[ClassificationConfig, Prediction, ClassificationRecord
         return label_thresholds(scores, labels, self.classes)
 
     def findings(self, records: Sequence[ClassificationRecord], settings: Settings) -> Findings:
-        """AUC, AP, sensitivity, specificity, calibration; or confusion, accuracy and kappa."""
+        """AUC, AP, sensitivity, specificity, calibration; of several classes accuracy, kappa and confusion, too."""
         scores, labels = self._stack(records)
         patients = [record.origin.patient for record in records]
         if self.config.mode == "labels":
@@ -199,6 +200,7 @@ class Classification(Task[ClassificationConfig, Prediction, ClassificationRecord
             labels[:, 0],
             self._decide(scores),
             self.classes,
+            probabilities=scores,
             groups=patients,
             ordinal=self.config.mode == "ordinal",
             name=self.name,
@@ -222,6 +224,15 @@ class Classification(Task[ClassificationConfig, Prediction, ClassificationRecord
             return float(record.scores[int(record.labels[0])])
         known = np.isfinite(record.labels)
         return float(np.where(record.labels == 1, record.scores, 1 - record.scores)[known].mean())
+
+    def sample_row(self, record: ClassificationRecord) -> dict[str, float]:
+        """Labels and scores of yes/no classes; else class numbers and the probability of each class."""
+        scores = dict(zip(self.classes, map(float, record.scores), strict=True))
+        if self.config.mode == "labels":
+            return label_row(self.classes, record.labels, list(scores.values()))
+        predicted = int(self._decide(np.asarray(record.scores, dtype=np.float64)[None])[0])
+        probabilities = {f"probability.{name}": score for name, score in scores.items()}
+        return {"label": float(record.labels[0]), "predicted": float(predicted), **probabilities}
 
     def picture(self, image: npt.NDArray[np.uint8], prediction: Prediction, truth: Any) -> npt.NDArray[np.uint8]:
         """The image with probabilities and labels beneath."""

@@ -117,6 +117,12 @@ def label_findings(
     return joined(found, labelled=int(np.isfinite(labels).any(1).sum()))
 
 
+def label_row(classes: Sequence[str], labels: Array, scores: Sequence[float] | Array) -> dict[str, float]:
+    """Label (NaN = unknown) and score of each yes/no class of one sample, by column."""
+    row = {f"label.{name}": float(value) for name, value in zip(classes, labels, strict=True)}
+    return row | {f"score.{name}": float(value) for name, value in zip(classes, scores, strict=True)}
+
+
 def joined(parts: Iterable[Findings], *, labelled: int) -> Findings:
     """Several findings of one task as one."""
     found = list(parts)

@@ -2,141 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 
-from medmtl.config import Block
 from medmtl.data.targets import LabelClass, LabelTarget, MaskLayer, MaskTarget
-from medmtl.data.transforms import sample_masks
+from medmtl.data.transforms import AnyTarget, sample_masks
 from medmtl.errors import ConfigError, suggestion
-from medmtl.evaluation import (
-    Candidates,
-    Findings,
-    Matches,
-    Targets,
-    lesion_findings,
-    lesion_targets,
-    match,
-    peaks,
-    random_candidates,
-)
+from medmtl.evaluation import Candidates, Findings, lesion_targets, match, peaks, random_candidates
 from medmtl.geometry import Geometry
 from medmtl.models import ClassMapHead, ClassMaps, Encoder, Head
 from medmtl.optim import TaskLoss
 from medmtl.randomness import derive_seed
-from medmtl.tasks.base import Origin, Settings, Task, TaskConfig, tasks
-from medmtl.tasks.labels import (
-    LabelConfig,
-    auc_figures,
-    joined,
-    label_classes,
-    label_findings,
-    label_thresholds,
-    masked_binary_loss,
-    positive_texts,
+from medmtl.tasks.base import Origin, Settings, Task, tasks
+from medmtl.tasks.labels import auc_figures, label_classes, label_thresholds, masked_binary_loss, positive_texts
+from medmtl.tasks.localization_config import LesionConfig, LocalizationConfig, ReadingConfig
+from medmtl.tasks.localization_figures import localization_findings, localization_row
+from medmtl.tasks.localization_records import (
+    LocalizationPrediction,
+    LocalizationRecord,
+    LocalizationTruth,
+    stack_labels,
+    stack_scores,
 )
 from medmtl.tasks.pictures import caption_picture, point_picture
 
 if TYPE_CHECKING:
     from medmtl.data.samples import Sample
-
-
-class LesionConfig(Block):
-    """Truth of one lesion class, used for evaluation only."""
-
-    columns: list[str] = Field(
-        default_factory=list, description="Mask columns whose union is the lesion; default: TASK.LESION."
-    )
-    maps: list[str] = Field(
-        default_factory=list,
-        description="Classes whose maps are scored against it; default: the class of the same name.",
-    )
-
-
-class ReadingConfig(Block):
-    """One more image-level label that a class's score is held against, for evaluation only."""
-
-    map: str = Field(description="The class whose score is read.")
-    column: str = Field(description="Label column without `label:`.")
-    positive: list[str | int] = Field(default_factory=list, description="Cell texts that mean present; default 1.")
-
-
-class CandidateConfig(Block):
-    """How candidates are taken from a map."""
-
-    min_distance: float = Field(13, ge=1, description="Least distance between two candidates, in pixels of the view.")
-    limit: int = Field(60, ge=1, description="Most candidates per image and class.")
-
-
-class LocalizationConfig(TaskConfig):
-    """Keys of a localization task."""
-
-    classes: list[str] | dict[str, LabelConfig] = Field(
-        description="Classes: class → label column and positive texts; default column TASK.CLASS."
-    )
-    lesions: dict[str, LesionConfig] = Field(
-        default_factory=dict, description="Lesion truth by name; default: every class, from mask column TASK.CLASS."
-    )
-    readings: list[ReadingConfig] = Field(
-        default_factory=list, description="Further image-level labels to hold scores against."
-    )
-    stride: Literal[4, 8, 16, 32] = Field(16, description="Pixels of the view per cell of the maps.")
-    fuse: int = Field(
-        0, ge=0, le=512, description="Channels of a top-down fusion of deeper features into the maps' level; 0 = none."
-    )
-    pooling: Literal["lse", "mean", "max"] = Field(
-        "lse", description="How a map becomes the image's logit: log-sum-exp, mean or max."
-    )
-    sharpness: float = Field(4.0, gt=0, description="Sharpness r of log-sum-exp: near 0 the mean, large the maximum.")
-    prior: float = Field(0.02, gt=0, lt=1, description="Probability of a class that the untrained head gives.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout of feature channels before the maps.")
-    candidates: CandidateConfig = Field(default_factory=CandidateConfig)
-
-
-@dataclass(frozen=True)
-class LocalizationPrediction:
-    """Evidence of one sample.
-
-    Attributes:
-        maps: (C, s, s) logits, in the pixels of the view.
-        logits: (C,) of the image.
-        candidates: Per class, in the pixels of the view or, once restored, of the original image.
-    """
-
-    maps: npt.NDArray[np.float32]
-    logits: npt.NDArray[np.float32]
-    candidates: tuple[Candidates, ...]
-
-
-@dataclass(frozen=True)
-class LocalizationTruth:
-    """What is known of one sample: labels and readings with NaN for unknown, lesions or None."""
-
-    labels: npt.NDArray[np.float32]
-    readings: npt.NDArray[np.float32]
-    lesions: Mapping[str, Targets | None]
-    lesion_mask: npt.NDArray[np.bool_] | None = None
-
-
-@dataclass(frozen=True)
-class LocalizationRecord:
-    """Scores and labels of one image, its candidates' scores by class, and its matches by (lesion, map)."""
-
-    origin: Origin
-    logits: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.float32]
-    readings: npt.NDArray[np.float32]
-    scores: tuple[npt.NDArray[np.float64], ...]
-    matches: Mapping[tuple[str, str], Matches | None]
-    random: Mapping[str, Matches | None]
 
 
 @tasks.register("localization")
@@ -173,6 +72,11 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
     def target(self) -> LabelTarget:
         """Image-level labels: the places of lesions are never asked for in training."""
         return self._target
+
+    @property
+    def truth_targets(self) -> tuple[AnyTarget, ...]:
+        """The labels, and the masks of lesions."""
+        return (self._target, *self._lesions.values())
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -251,8 +155,10 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
             return None
         candidates = dict(zip(self.classes, prediction.candidates, strict=True))
         matches = {
-            (lesion, label): match(candidates[label], lesions[lesion]) if lesion in lesions else None
-            for lesion, label in self._pairs
+            (lesion, label, reach): match(candidates[label], lesions[lesion], tolerance=reach)
+            if lesion in lesions
+            else None
+            for (lesion, label), reach in product(self._pairs, self.config.tolerances)
         }
         chance = self._random(field, origin) if lesions else Candidates.none()
         return LocalizationRecord(
@@ -262,20 +168,28 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
             readings=truth.readings,
             scores=tuple(item.score for item in prediction.candidates),
             matches=matches,
-            random={name: match(chance, item) for name, item in lesions.items()},
+            random={
+                (name, reach): match(chance, item, tolerance=reach)
+                for (name, item), reach in product(lesions.items(), self.config.tolerances)
+            },
         )
 
     def _random(self, field: npt.NDArray[np.bool_], origin: Origin) -> Candidates:
-        generator = np.random.default_rng(derive_seed(0, "random candidates", origin.sample_id))
+        generator = np.random.default_rng(derive_seed(self.seed, "random candidates", origin.sample_id))
         return random_candidates(field, self.config.candidates.limit, generator)
 
     def selection(self, records: Sequence[LocalizationRecord]) -> dict[str, float]:
         """AUC of the pooled logits."""
-        return auc_figures(self._scores(records), self._labels(records), self.classes)
+        return auc_figures(*self._stacked(records), self.classes)
 
     def thresholds(self, records: Sequence[LocalizationRecord]) -> dict[str, float]:
         """Youden's threshold of each class's probability."""
-        return label_thresholds(self._scores(records), self._labels(records), self.classes)
+        return label_thresholds(*self._stacked(records), self.classes)
+
+    def _stacked(
+        self, records: Sequence[LocalizationRecord]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        return stack_scores(records, len(self.classes)), stack_labels(records, len(self.classes))
 
     def evidence(self, records: Sequence[LocalizationRecord]) -> dict[str, tuple[list[Any], list[Any]]]:
         """Candidate scores by class: of images known to lack the class, and of those known to have it."""
@@ -286,47 +200,13 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
         return result
 
     def findings(self, records: Sequence[LocalizationRecord], settings: Settings) -> Findings:
-        """Image-level figures of every class and reading, lesion-level figures of every (lesion, map)."""
-        patients = [record.origin.patient for record in records]
-        parts = [label_findings(self._scores(records), self._labels(records), self.classes, patients, settings)]
-        parts += [self._reading_findings(records, patients, settings)]
-        parts += [self._lesion_findings(records, patients, settings, lesion, label) for lesion, label in self._pairs]
-        return joined(parts, labelled=len(records))
+        """Image-level figures of every class and reading, lesion-level figures of every (lesion, map) and tolerance."""
+        config = self.config
+        return localization_findings(records, self.classes, config.readings, self._pairs, config.tolerances, settings)
 
-    def _reading_findings(
-        self, records: Sequence[LocalizationRecord], patients: list[str], settings: Settings
-    ) -> Findings:
-        labels = np.array([record.readings for record in records]).reshape(len(records), -1)
-        kept = [index for index in range(labels.shape[1]) if np.isfinite(labels[:, index]).any()]
-        columns = [self.classes.index(self.config.readings[index].map) for index in kept]
-        names = [f"{self.config.readings[index].map}~{self.config.readings[index].column}" for index in kept]
-        return label_findings(
-            self._scores(records)[:, columns],
-            labels[:, kept],
-            names,
-            patients,
-            replace(settings, thresholds=None),
-            probabilities=False,
-        )
-
-    def _lesion_findings(
-        self, records: Sequence[LocalizationRecord], patients: list[str], settings: Settings, lesion: str, label: str
-    ) -> Findings:
-        images = [record.matches[lesion, label] for record in records]
-        if all(image is None for image in images):
-            return Findings()
-        name = lesion if lesion == label else f"{lesion}~{label}"
-        chance = {"random points": [record.random.get(lesion) for record in records]}
-        return lesion_findings(
-            images, groups=patients, name=name, comparisons=chance, draws=settings.bootstrap, seed=settings.seed
-        )
-
-    def _scores(self, records: Sequence[LocalizationRecord]) -> npt.NDArray[np.float64]:
-        logits = np.array([record.logits for record in records], dtype=np.float64).reshape(-1, len(self.classes))
-        return np.asarray(1 / (1 + np.exp(-logits)))
-
-    def _labels(self, records: Sequence[LocalizationRecord]) -> npt.NDArray[np.float64]:
-        return np.array([record.labels for record in records], dtype=np.float64).reshape(-1, len(self.classes))
+    def sample_row(self, record: LocalizationRecord) -> dict[str, float]:
+        """Label and probability of each class and reading; lesions have no figure of a single image."""
+        return localization_row(record, self.classes, self.config.readings)
 
     def example_score(self, record: LocalizationRecord) -> float:
         """Probability given to the truth, averaged over known classes."""

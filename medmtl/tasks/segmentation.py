@@ -4,72 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from monai.losses import DiceLoss
-from pydantic import Field
 from torch import Tensor
 
-from medmtl.config import Block
-from medmtl.data.targets import UNKNOWN, MaskLayer, MaskTarget
+from medmtl.data.targets import UNKNOWN, MaskTarget
 from medmtl.data.transforms import sample_masks
-from medmtl.errors import ConfigError
 from medmtl.evaluation import Findings, PixelCounts, channel_counts, image_scores, segmentation_findings
 from medmtl.geometry import Geometry, restore_view
 from medmtl.models import Encoder, Head, SegmentationHead
 from medmtl.optim import TaskLoss
-from medmtl.tasks.base import Origin, Settings, Task, TaskConfig, tasks
+from medmtl.tasks.base import Origin, Settings, Task, tasks
 from medmtl.tasks.pictures import mask_picture
+from medmtl.tasks.segmentation_config import SegmentationConfig, mask_target
 
 if TYPE_CHECKING:
     from medmtl.data.samples import Sample
 
 Prediction = npt.NDArray[np.float32]
-Value = Annotated[int, Field(ge=0, le=255)]
-"""A value of a mask's pixels."""
-
-
-class LayerConfig(Block):
-    """Where one class is read from."""
-
-    column: str | None = Field(
-        None, description="Mask column without `mask:`; default: the task's `column`, or TASK.CLASS."
-    )
-    values: list[Value] = Field(
-        default_factory=list, description="Pixel values of the class; empty = any value above zero."
-    )
-
-
-class SegmentationConfig(TaskConfig):
-    """Keys of a segmentation task."""
-
-    classes: dict[str, LayerConfig] = Field(description="Foreground classes: name → column and pixel values.")
-    column: str | None = Field(None, description="Mask column that all classes are read from.")
-    exclusive: bool = Field(
-        False, description="Classes exclude each other (softmax with a background) or not (sigmoid each)."
-    )
-    ignore: list[Value] = Field(
-        default_factory=list, description="Pixel values that say nothing, such as crossing or uncertain."
-    )
-    known: list[Value] = Field(
-        default_factory=list,
-        description="All values a mask may hold; empty = those of the classes, `ignore` and 0 where classes state values.",
-    )
-    loss: Literal["dice_ce", "dice", "ce"] = Field("dice_ce", description="Dice, cross-entropy, or half of each.")
-    decoder_channels: list[int] = Field(
-        [128, 64, 32, 24, 16],
-        min_length=5,
-        max_length=5,
-        description="Channels of the decoder's levels, from deep to shallow.",
-    )
-    output_stride: Literal[1, 2, 4] = Field(
-        1,
-        description="Pixels of the view per pixel that the decoder computes; the rest is interpolated (faster, coarser).",
-    )
 
 
 @dataclass(frozen=True)
@@ -90,46 +47,8 @@ class Segmentation(Task[SegmentationConfig, Prediction, SegmentationRecord]):
 
     def __init__(self, name: str, config: SegmentationConfig) -> None:
         super().__init__(name, config)
-        if not config.classes:
-            raise ConfigError("a segmentation needs at least one class", where=f"tasks.{name}.classes")
-        self._check_values()
-        self._target = MaskTarget(name, tuple(self._layers()), self._known(), tuple(config.ignore))
+        self._target = mask_target(name, config)
         self._dice = DiceLoss(reduction="none", smooth_nr=1e-5, smooth_dr=1e-5)
-
-    def _check_values(self) -> None:
-        where = f"tasks.{self.name}.classes"
-        seen: dict[tuple[str, int], str] = {}
-        for layer in self._layers():
-            for value in layer.values:
-                if value in self.config.ignore:
-                    raise ConfigError(
-                        f"the value {value} is of class '{layer.name}' and in `ignore`",
-                        where=where,
-                        remedy="take it out of one of them",
-                    )
-                other = seen.setdefault((layer.column, value), layer.name)
-                if self.config.exclusive and other != layer.name:
-                    what = f"classes that exclude each other share the value {value}"
-                    raise ConfigError(
-                        what,
-                        where=where,
-                        found=f"'{other}' and '{layer.name}'",
-                        remedy="give it to one of them, or set exclusive: false",
-                    )
-
-    def _layers(self) -> list[MaskLayer]:
-        default = self.config.column
-        return [
-            MaskLayer(name, layer.column or default or f"{self.name}.{name}", tuple(layer.values))
-            for name, layer in self.config.classes.items()
-        ]
-
-    def _known(self) -> tuple[int, ...]:
-        values = {value for layer in self.config.classes.values() for value in layer.values} | set(self.config.ignore)
-        if self.config.known:
-            return tuple(sorted(values.union(self.config.known)))
-        every_class_states_values = all(layer.values for layer in self.config.classes.values())
-        return tuple(sorted(values | {0})) if every_class_states_values else ()
 
     @property
     def target(self) -> MaskTarget:
@@ -246,6 +165,15 @@ class Segmentation(Task[SegmentationConfig, Prediction, SegmentationRecord]):
         """Mean Dice over the labelled classes."""
         values = image_scores(record.counts)["dice"]
         return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+    def sample_row(self, record: SegmentationRecord) -> dict[str, float]:
+        """Each class's Dice, IoU, sensitivity and precision."""
+        scores = image_scores(record.counts)
+        return {
+            f"{measure}.{label}": float(values[index])
+            for measure, values in scores.items()
+            for index, label in enumerate(self.classes)
+        }
 
     def picture(self, image: npt.NDArray[np.uint8], prediction: Prediction, truth: Any) -> npt.NDArray[np.uint8]:
         """Image, truth and prediction side by side."""

@@ -14,7 +14,7 @@ import torch
 
 from medmtl.data.reading import is_image_name, read_image, read_image_info
 from medmtl.data.samples import Sample
-from medmtl.errors import ConfigError, ImageError, RunError
+from medmtl.errors import ConfigError, ImageError
 from medmtl.evaluation import peaks
 from medmtl.explanation.candidates import candidate_table
 from medmtl.explanation.page import PageFacts, write_page
@@ -27,7 +27,8 @@ from medmtl.models import TaskView
 from medmtl.progress import Progress
 from medmtl.run import code_version, now
 from medmtl.tasks import AnyTask
-from medmtl.workflows.operating import Operating, load_operating
+from medmtl.workflows.mapscales import classes_without, map_scales
+from medmtl.workflows.operating import load_operating
 from medmtl.workflows.trained import TrainedRun, open_trained, original_field
 
 FLAT = 1.0
@@ -83,11 +84,14 @@ def explain(
     images = find_images([Path(path) for path in paths])
     trained = open_trained(run, device)
     operating = load_operating(trained.folder)
-    scales = _scales(trained, operating)
+    scales = map_scales(trained, operating)
+    missing = classes_without(trained, operating)
+    for label, why in missing:
+        progress.say(f"no heat map for {label}: {why}")
     with atomic_folder(Path(out)) as temporary:
         written, tables = _write_all(trained, images, scales, temporary, npy, method, progress)
         table = write_candidates(temporary, tables)
-        write_page(temporary, written, _facts(trained, method))
+        write_page(temporary, written, _facts(trained, method, missing))
     return Explained(len(written), len(table), Path(out) / "index.html", Path(out) / "candidates.csv")
 
 
@@ -105,7 +109,7 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
         elif path.exists():
             found.append(path)
         else:
-            raise ImageError("there is no such image or folder", where=path)
+            raise ImageError("there is no such image or folder", where=path, remedy="check the path")
     if not found:
         raise ConfigError(
             "no image was found", where=", ".join(map(str, paths)), remedy="give images or folders of images"
@@ -113,26 +117,6 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
     for path in found:
         read_image_info(path)
     return found
-
-
-def _scales(trained: TrainedRun, operating: Operating) -> dict[str, dict[str, ClassScale]]:
-    tasks = [task for task in trained.tasks if task.kind == "localization"]
-    if not tasks:
-        raise RunError(
-            "the run has no task that gives maps", where=trained.folder.path, remedy="train with a localization task"
-        )
-    scales = {task.name: operating.scales.get(task.name, {}) for task in tasks}
-    if not any(scales.values()):
-        why = next(
-            (reason for classes in operating.missing.values() for reason in classes.values()), "no validation set"
-        )
-        raise RunError(
-            "the run has no color scale",
-            where=trained.folder.path,
-            found=why,
-            remedy="train with validation images of both kinds",
-        )
-    return scales
 
 
 def _write_all(
@@ -178,7 +162,7 @@ def _predicted(
     tasks = [task for task in trained.tasks if task.name in names]
     streams = []
     for view, members in view_tasks(tasks).items():
-        batches = evaluation_batches(samples, view, members, trained.folder.config, targets=False)
+        batches = evaluation_batches(samples, view, members, trained.folder.config, targets=False, blank=True)
         predicted = predict(trained.network, members, batches, samples, trained.device, trained.folder.config)
         streams.append(([*members], predicted))
     for row in zip(*(stream for _, stream in streams), strict=True):
@@ -235,11 +219,12 @@ def _candidates(item: Predicted, evidence: npt.NDArray[np.float32], scale: Class
     )
 
 
-def _facts(trained: TrainedRun, method: str | None) -> PageFacts:
+def _facts(trained: TrainedRun, method: str | None, missing: tuple[tuple[str, str], ...]) -> PageFacts:
     record = trained.folder.record
     how = "class maps of the localization head"
     if method is not None:
         how = (
             f"{method} (pytorch-grad-cam); the scale is that of the head's own maps and was not chosen for this method"
         )
-    return PageFacts(trained.folder.config.name, record.get("weights_sha256", ""), code_version(), now(), how)
+    run, digest = trained.folder.config.name, record.get("weights_sha256", "")
+    return PageFacts(run, digest, code_version(), now(), how, missing=missing)

@@ -1,10 +1,20 @@
-"""What `medmtl methods` prints: what each balancing method is and costs."""
+"""What `medmtl methods` prints: a short table of the balancing methods, and the page of one."""
 
 from __future__ import annotations
 
+import inspect
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 
-from medmtl.optim import argument_names, methods
+from medmtl.optim import Method, MethodInfo, argument_names, methods
+
+_HEAD = ("method", "family", "backward", "forward", "needs", "form from")
+_LEGEND = (
+    "backward: backward passes through the shared part per micro-batch, of K tasks; forward: further forward passes",
+    "*: under a condition, or through a part only; `medmtl methods NAME` says all about a method",
+)
+_PASSES = re.compile(r"[0-9K]+( [-+] [0-9K]+)?")
 
 
 def method_lines(name: str | None = None) -> list[str]:
@@ -14,17 +24,50 @@ def method_lines(name: str | None = None) -> list[str]:
         ConfigError: No method has this name.
     """
     if name is None:
-        rows = [methods.get(item).info for item in methods]
-        width = max(len(row.name) for row in rows)
-        return [
-            f"{row.name:{width}}  {row.family:20} {row.backward_passes:>4} backward, {row.extra_forwards} extra forward  [{row.evidence}]"
-            for row in rows
-        ]
-    kind = methods.get(name)
-    facts = [f"{field.name.replace('_', ' ')}: {getattr(kind.info, field.name)}" for field in fields(kind.info)]
+        return method_table(methods.get(item).info for item in methods)
+    return method_page(methods.get(name))
+
+
+def method_table(infos: Iterable[MethodInfo]) -> list[str]:
+    """One line a method in columns of a word or two, and what the columns mean."""
+    rows = [_HEAD, *map(_cells, infos)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return [*lines, "", *_LEGEND]
+
+
+def method_page(kind: type[Method]) -> list[str]:
+    """All about one method: what its class says of itself, what it costs and needs, its arguments and their defaults."""
+    facts = [(field.name.replace("_", " "), getattr(kind.info, field.name)) for field in fields(kind.info)]
+    width = max(len(label) for label, _ in facts)
     return [
-        *facts,
-        f"arguments: {', '.join(argument_names(kind)) or 'none'}",
+        *(inspect.getdoc(kind) or "").splitlines(),
         "",
-        *(kind.__doc__ or "").strip().splitlines(),
+        *(f"{label:{width}}  {_said(value)}" for label, value in facts),
+        f"{'arguments':{width}}  {', '.join(_arguments(kind)) or 'none'}",
+    ]
+
+
+def _cells(info: MethodInfo) -> Sequence[str]:
+    needs = "sub-models" if info.needs_split else "shared encoder" if info.needs_features else "-"
+    source = re.split(r"[,;(]", info.evidence)[0].strip()
+    return info.name, info.family, _short(info.backward_passes), _short(info.extra_forwards), needs, source
+
+
+def _short(passes: str) -> str:
+    """The number that a text about passes begins with, starred where the text says more."""
+    found = _PASSES.match(passes)
+    number = found.group() if found else ""
+    return number if number == passes else f"{number}*"
+
+
+def _said(value: object) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
+
+
+def _arguments(kind: type[Method]) -> list[str]:
+    parameters = inspect.signature(kind).parameters
+    return [
+        name if parameters[name].default is inspect.Parameter.empty else f"{name}={parameters[name].default!r}"
+        for name in argument_names(kind)
     ]

@@ -10,15 +10,35 @@ import pandas as pd
 
 from medmtl.data.inspect import Inspection, SelfTest, inspect_manifest
 from medmtl.data.manifest import Manifest, write_manifest
-from medmtl.data.sources import Source, make_manifest, sources
+from medmtl.data.sources import Source, list_sources, make_manifest, sources
 from medmtl.data.table import read_table
 from medmtl.errors import ConfigError
 from medmtl.files import write_text
 from medmtl.progress import Progress
 
 
+def source_lines() -> list[str]:
+    """The public data sets that :func:`make` knows, each with its options."""
+    return [line for source in list_sources() for line in _source_lines(source)]
+
+
+def _source_lines(source: Source) -> list[str]:
+    lines = [f"{source.name:12} {source.title}: {source.description}"]
+    for option in source.options:
+        choice = "|".join(option.choices) or "TEXT"
+        default = "needed" if option.required else f"default {option.default}" if option.default else "optional"
+        lines.append(f"    --option {option.name}={choice}  {option.help} ({default})")
+    return lines
+
+
 def make(name: str, root: Path, out: Path, options: Sequence[str]) -> list[str]:
     """Writes the manifest of a public data set and says what is in it.
+
+    Args:
+        name: The data set.
+        root: Its folder, in the official layout.
+        out: Manifest to write (.csv or .parquet).
+        options: ``KEY=VALUE`` for each option of the data set that differs from its default.
 
     Raises:
         MedmtlError: Unknown data set or option, wrong folder, or the manifest cannot be written.
@@ -34,17 +54,39 @@ def make(name: str, root: Path, out: Path, options: Sequence[str]) -> list[str]:
 def _pair(text: str) -> tuple[str, str]:
     key, separator, value = text.partition("=")
     if not separator or not key:
-        raise ConfigError("--option needs KEY=VALUE", found=f"'{text}'")
+        remedy = "see `medmtl data list` for the options of a data set"
+        raise ConfigError("--option needs KEY=VALUE", found=f"'{text}'", remedy=remedy)
     return key, value
 
 
-def inspect(path: Path, out: Path | None, size: int) -> Inspection:
-    """Inspects a manifest; a known data set's mask values and published counts are checked too."""
+def _values(text: str) -> tuple[str, set[int]]:
+    column, _, numbers = text.partition("=")
+    try:
+        return column, {int(number) for number in numbers.split(",")}
+    except ValueError:
+        remedy = "write COLUMN=VALUE,VALUE with whole numbers, such as --known vessels=0,255"
+        raise ConfigError("--known needs a mask column and its values", found=f"'{text}'", remedy=remedy) from None
+
+
+def inspect(path: Path, out: Path | None, size: int, known: Sequence[str] = ()) -> Inspection:
+    """Inspects a manifest; a known data set's mask values and published counts are checked too.
+
+    Args:
+        path: The manifest.
+        out: JSON file to write the findings to; None writes nothing.
+        size: Side of the view that the estimate of the cache is for, in pixels.
+        known: ``COLUMN=VALUE,VALUE``: values that the files of a mask column may hold.
+
+    Raises:
+        MedmtlError: The manifest cannot be read, a column or value in ``known`` is none, or ``out`` cannot be written.
+    """
+    values = dict(_values(text) for text in known)
     source = _source_of(path)
     with Progress().bar("inspecting", None) as bar:
         inspection = inspect_manifest(
             path,
             expected=None if source is None else source.expected_values,
+            known=values,
             size=size,
             self_test=None if source is None else lambda _: _self_tests(source, path),
             progress=lambda done, total: bar.advance(note=f"{done} of {total}"),

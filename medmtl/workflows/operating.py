@@ -28,6 +28,10 @@ class Operating:
     scales: dict[str, dict[str, ClassScale]]
     missing: dict[str, dict[str, str]]
 
+    def why_missing(self, task: str, label: str) -> str:
+        """Why a class has no scale."""
+        return self.missing.get(task, {}).get(label, "the run has no color scale for it")
+
 
 def choose_operating(tasks: Sequence[AnyTask], records: dict[str, list[Any]]) -> Operating:
     """Chooses thresholds and scales on validation records."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from medmtl.config import RunConfig
 from medmtl.data.checks import check_files, check_labels, check_view
@@ -21,6 +26,7 @@ from medmtl.progress import Progress
 from medmtl.randomness import derive_seed, seed_torch
 from medmtl.tasks import AnyTask
 from medmtl.training.problem import NetworkProblem, build_problem
+from medmtl.training.processes import ALONE, Processes, own_device
 from medmtl.training.schedule import adamw_factory
 
 
@@ -29,14 +35,18 @@ class Setup:
 
     Args:
         config: The configuration.
+        processes: This process among those that train the run.
 
     Raises:
         MedmtlError: What cannot be run.
     """
 
-    def __init__(self, config: RunConfig) -> None:
+    def __init__(self, config: RunConfig, processes: Processes = ALONE) -> None:
         self.config = config
-        self.device = choose_device(config.training.device)
+        self.processes = processes
+        self.device = own_device(choose_device(config.training.device))
+        if config.training.compile and self.device.type == "cpu":
+            check_compiler()
         self.method: Method = make_method(config.method.name, **config.method.arguments)
         self.tasks = build_tasks(config)
         self.cohort: Cohort = read_cohort(config.data)
@@ -53,8 +63,14 @@ class Setup:
             what = f"method '{self.method.info.name}' needs one sub-model per task"
             remedy = "--set model.architecture=cooperative"
             raise ConfigError(what, where="model.architecture", found="shared", remedy=remedy)
+        if self.method.info.needs_features and self.config.model.architecture != "shared":
+            what = f"method '{self.method.info.name}' needs one shared encoder"
+            raise ConfigError(
+                what, where="model.architecture", found="cooperative", remedy="--set model.architecture=shared"
+            )
         for name, tasks in view_tasks(self.tasks).items():
             quota = max(task.config.min_per_batch for task in tasks)
+            self.processes.check_batch(name, self.config.views[name].batch_size)
             check_view(name, self.config.views[name], [task.target for task in tasks], quota)
 
     def network(self) -> Network:
@@ -63,7 +79,10 @@ class Setup:
             torch.set_num_threads(self.config.training.threads)
         seed_torch(derive_seed(self.config.seed, "weights"))
         memory = torch.channels_last if self.config.training.channels_last else torch.contiguous_format
-        return build_network(self.config, self.tasks).to(self.device, memory_format=memory)  # type: ignore[call-overload,no-any-return]
+        network = build_network(self.config, self.tasks)
+        if self.processes.world > 1 and self.device.type == "cuda":  # there is no synchronized batch norm on the CPU
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        return network.to(self.device, memory_format=memory)  # type: ignore[call-overload,no-any-return]
 
     def problem(self, network: Network) -> NetworkProblem:
         """The network as a problem, with the method built on it."""
@@ -78,6 +97,19 @@ class Setup:
         learned, held = (sum(task.target.labelled(sample) for sample in samples) for samples in sides)
         what = f"task {task.name} ({task.kind}; {', '.join(task.classes)})"
         return f"{what}: {learned} labelled training samples, {held} labelled validation samples"
+
+
+def check_compiler() -> None:
+    """Refuses to compile a network for a CPU where there is no C++ compiler, which torch.compile would find out late.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    words = shlex.split(os.environ.get("CXX", "")) or ["clang++" if sys.platform == "darwin" else "g++"]
+    if shutil.which(words[0]) is None:
+        remedy = "install g++, name another compiler in the environment variable CXX, or --set training.compile=false"
+        what = "torch.compile needs a C++ compiler on a CPU"
+        raise ConfigError(what, where="training.compile", found=f"no program '{words[0]}'", remedy=remedy)
 
 
 @dataclass(frozen=True)

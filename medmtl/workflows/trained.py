@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from medmtl.data.masks import read_mask_for
 from medmtl.data.samples import MaskReference
+from medmtl.errors import RunError
 from medmtl.geometry import restore_view
 from medmtl.inference.network import Network, build_network, build_tasks, choose_device, load_weights
 from medmtl.inference.predict import Predicted
@@ -33,14 +34,26 @@ def open_trained(path: str | Path, device: str | None = None) -> TrainedRun:
     """Opens a run and loads the checkpoint that validation selected.
 
     Raises:
-        RunError: No run folder, or one without a checkpoint.
+        RunError: No run folder, or one whose training has not ended.
     """
     folder = RunFolder.open(Path(path))
+    _check_ended(folder)
     tasks = build_tasks(folder.config)
     network = build_network(folder.config, tasks, pretrained=False)
     load_weights(network, load_checkpoint(folder.selected)["network"], folder.selected)
     chosen = choose_device(device or folder.config.training.device)
     return TrainedRun(folder, tasks, network.to(chosen).eval(), chosen)
+
+
+def _check_ended(folder: RunFolder) -> None:
+    status = folder.record.get("status")
+    if status == "trained":
+        return
+    begun = folder.last.exists()
+    what = "the training of the run was interrupted" if begun else "the run was not trained yet: it has no checkpoint"
+    resume = " --resume" if begun else ""
+    remedy = f"finish it: medmtl train CONFIG... --out {folder.path}{resume}"
+    raise RunError(what, where=folder.path, found=None if status is None else f"status '{status}'", remedy=remedy)
 
 
 def original_field(item: Predicted) -> npt.NDArray[np.bool_]:

@@ -7,15 +7,16 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from medmtl.config import RunConfig
+from medmtl.data.counting import class_counts
 from medmtl.errors import MedmtlError, RunError, TrainingError
 from medmtl.files import remove_litter, write_text
-from medmtl.inference.network import load_weights
+from medmtl.inference.network import choose_device, load_weights
 from medmtl.progress import Progress
 from medmtl.randomness import derive_seed, seed_torch
 from medmtl.run import RunFolder, check_free, config_hash, now
@@ -23,9 +24,11 @@ from medmtl.training.checkpoint import load_checkpoint, weights_hash
 from medmtl.training.engine import Trainer
 from medmtl.training.interruption import interruptible
 from medmtl.training.problem import NetworkProblem
+from medmtl.training.processes import Processes, launched
 from medmtl.training.windows import WindowSource, make_feed
 from medmtl.workflows.dryrun import DryRun, dry_run
 from medmtl.workflows.operating import choose_operating, save_operating
+from medmtl.workflows.resuming import check_same_config, only_one
 from medmtl.workflows.setup import Cache, Setup, ViewData, view_data
 from medmtl.workflows.validation import Validation
 
@@ -66,37 +69,66 @@ def train(config: RunConfig, out: str | Path, *, resume: bool = False, progress:
         MedmtlError: What is wrong, before anything is written wherever possible.
         InterruptedTraining: SIGINT or SIGTERM; the run is saved.
     """
-    progress = progress or Progress()
-    path = Path(out)
-    _check_out(path, config, resume=resume)
-    setup = Setup(config)
+    with launched(choose_device(config.training.device)) as processes:
+        told = (progress or Progress()) if processes.main else Progress(quiet=True)
+        return _train_together(config, Path(out), told, processes, resume=resume)
+
+
+def _train_together(
+    config: RunConfig, path: Path, progress: Progress, processes: Processes, *, resume: bool
+) -> TrainResult:
+    """Trains in this process; the first of several holds the folder for all."""
+    if not resume:
+        processes.first(lambda: check_free(path))
+        return _train(Setup(config, processes), path, progress, resume=False)
+    check_same_config(RunFolder.open(path), config, progress)
+    with _held(path, processes):
+        return _train(Setup(config, processes), path, progress, resume=True)
+
+
+def _held(path: Path, processes: Processes) -> AbstractContextManager[None]:
+    return only_one(path) if processes.main else nullcontext()
+
+
+def _train(setup: Setup, path: Path, progress: Progress, *, resume: bool) -> TrainResult:
+    config, processes = setup.config, setup.processes
     if resume:
         _check_same_data(path, setup)
     problem = setup.problem(setup.network())
     training, validating = _read(setup, path, progress)
-    run = RunFolder.open(path) if resume else RunFolder.create(path, config)
-    with _nothing_half_written(run, new=not resume):
-        remove_litter(run.path)
-        write_text(run.path / _DATA, json.dumps(_data_record(setup), indent=2) + "\n")
+    with nullcontext() if resume else _held(path, processes):
+        if not resume:
+            processes.first(lambda: (RunFolder.create(path, config), None)[1])
+        return _learn(RunFolder.open(path), setup, problem, (training, validating), progress, new=not resume)
+
+
+def _learn(
+    run: RunFolder,
+    setup: Setup,
+    problem: NetworkProblem,
+    data: tuple[dict[str, ViewData], dict[str, ViewData]],
+    progress: Progress,
+    *,
+    new: bool,
+) -> TrainResult:
+    training, validating = data
+    with _nothing_half_written(run, new=new and setup.processes.main):
+        setup.processes.first(lambda: _begin_folder(run, setup))
         validation = Validation(setup, problem.network, validating, progress) if setup.cohort.validation else None
         trainer = _trainer(run, setup, problem, training, validation, progress)
-        _start(trainer, config)
+        _start(trainer, setup.config)
         _say_start(progress, setup, trainer)
         standing = trainer.fit()
     with interruptible(standing.step):
-        return _finish(run, setup, problem, validation, progress)
+        return setup.processes.first(lambda: _finish(run, setup, problem, validation, progress))
+
+
+def _begin_folder(run: RunFolder, setup: Setup) -> None:
+    remove_litter(run.path)
+    write_text(run.path / _DATA, json.dumps(_data_record(setup), indent=2) + "\n")
 
 
 _DATA = "data.json"
-
-
-def _check_out(path: Path, config: RunConfig, *, resume: bool) -> None:
-    if not resume:
-        check_free(path)
-        return
-    if config_hash(RunFolder.open(path).config) != config_hash(config):
-        remedy = "resume with the same configuration, or choose another --out"
-        raise RunError("the configuration differs from the run's own", where=path, remedy=remedy)
 
 
 def _check_same_data(path: Path, setup: Setup) -> None:
@@ -148,9 +180,11 @@ def _trainer(
         accumulation=config.training.accumulation,
         workers=config.data.workers,
         pin=setup.device.type == "cuda",
+        rank=setup.processes.rank,
+        world=setup.processes.world,
     )
     names = validation.names if validation is not None else ()
-    return Trainer(run, problem, setup.method, source, validation, names, setup.device, progress)
+    return Trainer(run, problem, setup.method, source, validation, names, setup.device, progress, setup.processes)
 
 
 def _start(trainer: Trainer, config: RunConfig) -> None:
@@ -169,7 +203,7 @@ def _finish(
     if validation is not None:
         save_operating(run, choose_operating(setup.tasks, validation.records()))
     digest = weights_hash(problem.network.state_dict())
-    run_hash = hashlib.sha256((config_hash(setup.config) + digest).encode()).hexdigest()[:12]
+    run_hash = hashlib.sha256((config_hash(run.config) + digest).encode()).hexdigest()[:12]
     steps, minutes = standing["step"], standing["seconds"] / 60
     best = standing["best_epoch"] if run.selected == run.best else 0
     figures = {"steps": steps, "minutes": round(minutes, 2), "best_epoch": best}
@@ -179,14 +213,17 @@ def _finish(
 
 
 def _data_record(setup: Setup) -> dict[str, Any]:
-    rows = []
+    rows, classes = [], []
+    targets = [task.target for task in setup.tasks]
     for side, samples in (("training", setup.cohort.training), ("validation", setup.cohort.validation)):
         for dataset, count in Counter(sample.dataset for sample in samples).items():
             members = [sample for sample in samples if sample.dataset == dataset]
             labelled = {task.name: sum(task.target.labelled(sample) for sample in members) for task in setup.tasks}
             rows.append({"side": side, "dataset": dataset, "samples": count, "labelled": labelled})
+        classes += class_counts(samples, targets, side)
     validation = [f"{sample.dataset}/{sample.id}" for sample in setup.cohort.validation]
-    return {"manifests": setup.cohort.manifest_hashes, "counts": rows, "validation_samples": validation}
+    hashes = setup.cohort.manifest_hashes
+    return {"manifests": hashes, "counts": rows, "classes": classes, "validation_samples": validation}
 
 
 def _say_start(progress: Progress, setup: Setup, trainer: Trainer) -> None:

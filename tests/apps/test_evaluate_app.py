@@ -20,7 +20,7 @@ def app(program):
 
 @pytest.fixture
 def run(app):
-    from launch import launch
+    from medmtl.launching import launch
 
     return lambda *arguments: launch(app.app, "evaluate", arguments)
 
@@ -128,8 +128,12 @@ def test_errors_are_one_line_and_code_2(run, tmp_path, capsys, monkeypatch):
         assert what in said.err
 
 
-def test_unknown_flag_is_code_2(run):
+def test_unknown_flag_is_one_line_and_code_2(run, capsys):
     assert run("--no-such-flag") == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert "--no-such-flag" in said
+    assert said.count("\n") == 1
 
 
 def test_as_a_process_an_empty_input_is_said_without_loading_torch(tmp_path):

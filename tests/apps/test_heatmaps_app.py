@@ -12,7 +12,7 @@ from medmtl.errors import RunError
 @pytest.fixture
 def run(program):
     app = program("heatmaps").app
-    from launch import launch
+    from medmtl.launching import launch
 
     return lambda *arguments: launch(app, "heatmaps", arguments)
 
@@ -48,9 +48,25 @@ def test_errors_are_one_line_and_code_2(run, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("arguments", [(), ("model",), ("model", "photos", "out", "more"), ("--wrong",)])
-def test_wrong_use_is_code_2(run, arguments, capsys):
+def test_wrong_use_is_one_line_and_code_2(run, arguments, capsys):
     assert run(*arguments) == 2
-    assert "Usage: heatmaps" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert said.err.endswith("; see heatmaps --help\n")
+    assert said.err.count("\n") == 1
+
+
+def test_what_the_system_refuses_is_one_line_and_code_2(run, monkeypatch, capsys):
+    def refuse(*arguments, **options):
+        raise OSError(28, "No space left on device", "heatmaps/index.html")
+
+    monkeypatch.setitem(vars(medmtl), "explain", refuse)
+    assert run("model", "photos") == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert "heatmaps/index.html" in said
+    assert said.count("\n") == 1
 
 
 def test_help_says_what_a_color_means_and_what_it_is_not(run, capsys):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medmtl.data.blank import refuse_black
 from medmtl.data.field import bounding_box, find_field
 from medmtl.data.masks import read_mask
 from medmtl.data.reading import read_image
@@ -15,6 +16,7 @@ from medmtl.data.samples import MaskReference
 from medmtl.data.sources import make_manifest
 from medmtl.data.synthesis.domain import DOMAINS
 from medmtl.data.synthetic import synthesize
+from medmtl.errors import ImageError
 
 DATA = os.environ.get("MEDMTL_DATA", "")
 
@@ -122,3 +124,14 @@ def test_found_on_every_real_set(name: str):
     assert min(overlaps, default=1.0) > 0.97
     if name in {"drive_av", "hrf_av"}:
         assert len(overlaps) == len(rows)
+
+
+@pytest.mark.parametrize(("level", "refused"), [(0, True), (1, True), (2, False), (40, False)])
+def test_an_image_that_shows_nothing_is_refused(level: int, refused: bool):
+    image = np.zeros((20, 20, 3), np.float32)
+    image[3, 4, 2] = level / 255
+    if not refused:
+        refuse_black(image, Path("x.png"))
+        return
+    with pytest.raises(ImageError, match=r"x\.png: the image is all black"):
+        refuse_black(image, Path("x.png"))

@@ -7,8 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from medmtl.config import ViewConfig
 from medmtl.data.inspect import SelfTest, cache_bytes, inspect_manifest
-from medmtl.errors import ManifestError
+from medmtl.data.manifest import Manifest
+from medmtl.data.masks import file_values
+from medmtl.data.samples import MaskReference
+from medmtl.data.targets import MaskLayer, MaskTarget
+from medmtl.data.transforms import fixed_transforms
+from medmtl.errors import ConfigError, ManifestError
 
 RNG = np.random.default_rng(2)
 
@@ -65,7 +71,7 @@ def test_counts(folder: Path):
     assert found.count("mask:l.ex", "absent", "train") == 1
     assert found.count("mask:l.ex", "present") == 1
     assert found.mask_values["v"] == {0: 1197 + 1200, 1: 2, 2: 1}
-    assert found.cache_bytes == 4 * 128 * 128 * (12 + 3)
+    assert found.cache_bytes == 4 * 128 * 128 * (3 + 1 + 2)
     assert [note.what for note in found.notes] == ["mask 'v' is empty"]
 
 
@@ -123,7 +129,10 @@ def test_blank_images_and_wrong_names(folder: Path):
     image(folder / "d.bmp")
     (folder / "d.bmp").replace(folder / "d.png")
     found = inspect_manifest(folder / "m.csv")
-    assert [p.what for p in found.problems] == ["the image is all black", "the image has one value everywhere"]
+    assert [p.what for p in found.problems] == [
+        "the image is all black: it has no field of view",
+        "the image has one value everywhere",
+    ]
     assert any("BMP file with another suffix" in note.what for note in found.notes)
 
 
@@ -154,6 +163,7 @@ def test_published_counts(folder: Path):
     assert [test.passed for test in found.self_tests] == [True, False]
     assert not found.ok
     assert "graded 0 in train: 1 (expected 7; published 6)" in found.to_text()
+    assert found.to_text().endswith("\n1 problem, 1 of them in published counts")
 
 
 def test_a_manifest_that_cannot_be_read(folder: Path):
@@ -162,6 +172,27 @@ def test_a_manifest_that_cannot_be_read(folder: Path):
         inspect_manifest(folder / "m.csv")
 
 
-def test_cache_bytes():
-    assert cache_bytes(10, 512) == np.zeros((10, 3, 512, 512), np.float32).nbytes
-    assert cache_bytes(1, 64, masks=2) - cache_bytes(1, 64) == 2 * 64 * 64
+def test_cache_bytes_are_those_of_what_the_cache_keeps(folder: Path):
+    sample = Manifest.read(folder / "m.csv").samples[0]
+    target = MaskTarget("v", (MaskLayer("one", "v", (1,)), MaskLayer("two", "v", (2,))))
+    kept = fixed_transforms(ViewConfig(size=64), [target])({"sample": sample})
+    arrays = {key: value.nbytes for key, value in kept.items() if isinstance(value, np.ndarray)}
+    assert cache_bytes(10, 64, layers=2) == 10 * (sum(arrays.values()) - arrays["geometry"])
+
+
+def test_values_of_files_that_the_user_knows(folder: Path):
+    """``#any`` gives 0 and 1 whatever is in the file, so the file itself is looked at."""
+    text = (folder / "m.csv").read_text().replace("c.png,r,test,,1,,,m1.png#=2", "c.png,r,test,,1,,,m1.png#any")
+    (folder / "m.csv").write_text(text)
+    assert problems(folder, expected={"mask:l.ex": {0, 1}}) == []
+    assert problems(folder, known={"mask:l.ex": {0, 1, 2}, "v": {0, 1, 2}}) == []
+    (found,) = problems(folder, known={"l.ex": {0, 1}})
+    assert "line 4: mask 'l.ex' has unknown values (2 in" in found
+    assert found.endswith("known are 0, 1")
+    with pytest.raises(ConfigError, match=r"no such mask column; found 'vv'; did you mean 'v'"):
+        inspect_manifest(folder / "m.csv", known={"vv": {0}})
+
+
+def test_what_has_no_values_of_its_own_is_no_problem(folder: Path):
+    assert problems(folder, known={"l.ex": {7}})[0].startswith("line 4")  # line 2 is `absent`
+    assert file_values(MaskReference(None)) is None

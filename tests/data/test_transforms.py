@@ -15,6 +15,7 @@ from monai.data import set_track_meta
 from PIL import Image
 
 from medmtl.config import AugmentConfig, ViewConfig
+from medmtl.data.contrast import local_contrast
 from medmtl.data.field import FieldOfView
 from medmtl.data.samples import MaskReference, Sample
 from medmtl.data.targets import UNKNOWN, LabelClass, LabelTarget, MaskLayer, MaskTarget
@@ -22,7 +23,6 @@ from medmtl.data.transforms import (
     RandColord,
     field_view,
     fixed_transforms,
-    local_contrast,
     random_transforms,
     sample_masks,
     view_geometry,

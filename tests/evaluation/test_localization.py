@@ -41,6 +41,7 @@ def test_figures_are_those_of_the_curve_and_beat_random_points():
     assert metric(found, "sensitivity_at_1.ex").interval.value == curve.sensitivity_at(1).sensitivity
     assert metric(found, "cpm.ex").interval.value == pytest.approx(curve.cpm())
     assert metric(found, "cpm.ex").n == curve.lesions
+    assert metric(found, "cpm.ex").unit_note.endswith("hit: the candidate's peak lies in the lesion (no tolerance)")
     frame = found.tables[0].frame.set_index("candidates")
     assert frame.loc["model", "at_1"] > 2 * frame.loc["random points", "at_1"]
     assert frame.loc["model", "duplicates"] == curve.duplicates

@@ -152,7 +152,11 @@ def test_grades_end_to_end():
         records.append(record)
     assert one.selection(records) == {"kappa": 1.0}
     assert one.thresholds(records) == {}
-    assert one.findings(records, Settings(bootstrap=100)).confusions
+    found = one.findings(records, Settings(bootstrap=100))
+    assert found.confusions
+    figures = {metric.name: metric.interval.value for metric in found.metrics}
+    assert [figures[name] for name in figures if name.startswith("auc.")] == [1.0] * 7
+    assert figures["ece.t"] == 0
 
 
 def test_a_label_has_no_place():

@@ -128,9 +128,9 @@ def test_absent_is_looked_for_and_empty_is_unknown(tmp_path: Path):
     one = task()
     hit, miss, healthy, bare = records(one, tmp_path)
     assert bare is None
-    assert hit.matches["ma", "ma"] is not None  # type: ignore[attr-defined]
-    assert miss.matches["ma", "ma"] is None  # type: ignore[attr-defined]
-    assert healthy.matches["he", "he"] is not None  # type: ignore[attr-defined]
+    assert hit.matches["ma", "ma", 0.0] is not None  # type: ignore[attr-defined]
+    assert miss.matches["ma", "ma", 0.0] is None  # type: ignore[attr-defined]
+    assert healthy.matches["he", "he", 0.0] is not None  # type: ignore[attr-defined]
     np.testing.assert_array_equal(miss.labels, [1, np.nan])  # type: ignore[attr-defined]
     np.testing.assert_array_equal(healthy.labels, [0, 0])  # type: ignore[attr-defined]
 
@@ -153,6 +153,28 @@ def test_findings_from_the_manifest_on(tmp_path: Path):
     assert 0.5 < one.example_score(kept[0]) < 1  # type: ignore[arg-type]
 
 
+def test_tolerances_are_pixels_of_the_original_and_stand_beside_each_figure(tmp_path: Path):
+    # The lesion is columns 50 to 59; the best candidate of `near` lies at x = (14.5 * 5) - 0.5 = 72, 13 to its right.
+    header = "image,id,patient,label:les.he,mask:les.he\n"
+    world(tmp_path)
+    (tmp_path / "m.csv").write_text(f"{header}i.png,near,p,1,he.png\n")
+    (sample,) = Manifest.read(tmp_path / "m.csv").samples
+    one = task(classes=["he"], tolerances=[0, 12, 13], candidates={"limit": 1})
+    (prediction,) = one.predictions(ClassMaps(peak_maps([(14, 5)]), torch.zeros(1, 1)), torch.ones(1, 1, 64, 64))
+    restored = one.restore(prediction, Geometry(80, 80, 0, 0, 80, 64))
+    assert 71 <= restored.candidates[0].x[0] < 73
+    record = one.record(restored, one.truth(sample, (80, 80)), np.ones((80, 80), bool), Origin("near", "p"))
+    assert record is not None
+    found = one.findings([record], Settings(bootstrap=100))
+    figures = {metric.name: metric for metric in found.metrics}
+    reached = [figures[f"cpm.he{end}"].interval.value for end in ("", "+12px", "+13px")]
+    assert reached[0] == reached[1] == 0 < reached[2]
+    assert "no tolerance" in figures["sensitivity_at_1.he"].unit_note
+    assert "at most 13 pixels" in figures["sensitivity_at_1.he+13px"].unit_note
+    assert [table.name for table in found.tables] == ["lesions.he", "lesions.he+12px", "lesions.he+13px"]
+    assert list(found.tables[2].frame["candidates"]) == ["model", "random points"]
+
+
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
@@ -164,6 +186,9 @@ def test_findings_from_the_manifest_on(tmp_path: Path):
         ({"readings": [{"map": "he"}]}, "tasks.les.readings.0.column: a required key is missing"),
         ({"stride": 3}, "tasks.les.stride"),
         ({"prior": 1.0}, "less than 1"),
+        ({"tolerances": [3, 3]}, "stands twice"),
+        ({"tolerances": [-1]}, "tasks.les.tolerances"),
+        ({"tolerances": []}, "tasks.les.tolerances"),
         ({"candidates": {"limt": 3}}, "did you mean 'limit'"),
     ],
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from medmtl.errors import ConfigError, suggestion
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ def resolve(domain: Domain | str) -> Domain:
 
 def draw(domain: Domain, rng: np.random.Generator) -> Domain:
     """Draws the domain of one image: each value wanders as far as `jitter` allows."""
+    import numpy as np  # here, because the command line names the presets in its help and must start fast
+
     z = np.clip(rng.standard_normal(9), -2, 2) * domain.jitter
     exposure, red, green, blue = np.exp(z[:4] * (0.10, 0.06, 0.18, 0.22))
     tint = domain.tint[0] * red, domain.tint[1] * green, domain.tint[2] * green * blue

@@ -1,0 +1,78 @@
+"""The keys of a localization task: classes and where their labels and lesions stand, maps, candidates."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from medmtl.config import Block
+from medmtl.tasks.base import TaskConfig
+from medmtl.tasks.labels import LabelConfig
+
+Tolerance = Annotated[float, Field(ge=0, le=1000)]
+"""Pixels of the original image."""
+
+
+class LesionConfig(Block):
+    """Truth of one lesion class, used for evaluation only."""
+
+    columns: list[str] = Field(
+        default_factory=list, description="Mask columns whose union is the lesion; default: TASK.LESION."
+    )
+    maps: list[str] = Field(
+        default_factory=list,
+        description="Classes whose maps are scored against it; default: the class of the same name.",
+    )
+
+
+class ReadingConfig(Block):
+    """One more image-level label that a class's score is held against, for evaluation only."""
+
+    map: str = Field(description="The class whose score is read.")
+    column: str = Field(description="Label column without `label:`.")
+    positive: list[str | int] = Field(default_factory=list, description="Cell texts that mean present; default 1.")
+
+
+class CandidateConfig(Block):
+    """How candidates are taken from a map."""
+
+    min_distance: float = Field(13, ge=1, description="Least distance between two candidates, in pixels of the view.")
+    limit: int = Field(60, ge=1, description="Most candidates per image and class.")
+
+
+class LocalizationConfig(TaskConfig):
+    """Keys of a localization task."""
+
+    classes: list[str] | dict[str, LabelConfig] = Field(
+        description="Classes: class → label column and positive texts; default column TASK.CLASS."
+    )
+    lesions: dict[str, LesionConfig] = Field(
+        default_factory=dict, description="Lesion truth by name; default: every class, from mask column TASK.CLASS."
+    )
+    readings: list[ReadingConfig] = Field(
+        default_factory=list, description="Further image-level labels to hold scores against."
+    )
+    stride: Literal[4, 8, 16, 32] = Field(16, description="Pixels of the view per cell of the maps.")
+    fuse: int = Field(
+        0, ge=0, le=512, description="Channels of a top-down fusion of deeper features into the maps' level; 0 = none."
+    )
+    pooling: Literal["lse", "mean", "max"] = Field(
+        "lse", description="How a map becomes the image's logit: log-sum-exp, mean or max."
+    )
+    sharpness: float = Field(4.0, gt=0, description="Sharpness r of log-sum-exp: near 0 the mean, large the maximum.")
+    prior: float = Field(0.02, gt=0, lt=1, description="Probability of a class that the untrained head gives.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout of feature channels before the maps.")
+    candidates: CandidateConfig = Field(default_factory=CandidateConfig)
+    tolerances: list[Tolerance] = Field(
+        [0.0],
+        min_length=1,
+        description="Pixels of the original image by which a candidate may miss a lesion and still hit it; figures are given for each.",
+    )
+
+    @field_validator("tolerances")
+    @classmethod
+    def _each_once(cls, value: list[float]) -> list[float]:
+        if len(set(value)) < len(value):
+            raise ValueError("a tolerance stands twice; list each once")
+        return value

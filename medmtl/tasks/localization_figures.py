@@ -1,0 +1,93 @@
+"""The figures of a localization: image by image for classes and readings, lesion by lesion for maps and tolerances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+
+from medmtl.evaluation import Findings, lesion_findings
+from medmtl.tasks.base import Settings
+from medmtl.tasks.labels import joined, label_findings, label_row
+from medmtl.tasks.localization_config import ReadingConfig
+from medmtl.tasks.localization_records import LocalizationRecord, stack_labels, stack_scores
+
+
+def localization_findings(
+    records: Sequence[LocalizationRecord],
+    classes: Sequence[str],
+    readings: Sequence[ReadingConfig],
+    pairs: Sequence[tuple[str, str]],
+    tolerances: Sequence[float],
+    settings: Settings,
+) -> Findings:
+    """All figures of a data set.
+
+    Args:
+        records: The samples of which something is known.
+        classes: Classes of the maps.
+        readings: Further labels that a class's score is held against.
+        pairs: Lesions and the classes whose maps are scored against them.
+        tolerances: Pixels of the original image by which a candidate may miss.
+        settings: How figures are computed.
+    """
+    patients = [record.origin.patient for record in records]
+    scores, labels = stack_scores(records, len(classes)), stack_labels(records, len(classes))
+    parts = [label_findings(scores, labels, classes, patients, settings)]
+    parts.append(_reading_findings(records, classes, readings, settings))
+    parts += [_lesion_findings(records, *pair, tolerance, settings) for pair, tolerance in product(pairs, tolerances)]
+    return joined(parts, labelled=len(records))
+
+
+def localization_row(
+    record: LocalizationRecord, classes: Sequence[str], readings: Sequence[ReadingConfig]
+) -> dict[str, float]:
+    """Label and probability of each class and reading of one sample, by column.
+
+    Args:
+        record: The sample.
+        classes: Classes of the maps.
+        readings: Further labels that a class's score is held against.
+    """
+    scores = dict(zip(classes, stack_scores([record], len(classes))[0], strict=True))
+    names = [f"{item.map}~{item.column}" for item in readings]
+    row = label_row(classes, record.labels, list(scores.values()))
+    return row | label_row(names, record.readings, [scores[item.map] for item in readings])
+
+
+def _reading_findings(
+    records: Sequence[LocalizationRecord],
+    classes: Sequence[str],
+    readings: Sequence[ReadingConfig],
+    settings: Settings,
+) -> Findings:
+    labels = np.array([record.readings for record in records]).reshape(len(records), -1)
+    kept = [index for index in range(labels.shape[1]) if np.isfinite(labels[:, index]).any()]
+    columns = [list(classes).index(readings[index].map) for index in kept]
+    return label_findings(
+        stack_scores(records, len(classes))[:, columns],
+        labels[:, kept],
+        [f"{readings[index].map}~{readings[index].column}" for index in kept],
+        [record.origin.patient for record in records],
+        replace(settings, thresholds=None),
+        probabilities=False,
+    )
+
+
+def _lesion_findings(
+    records: Sequence[LocalizationRecord], lesion: str, label: str, tolerance: float, settings: Settings
+) -> Findings:
+    images = [record.matches[lesion, label, tolerance] for record in records]
+    if all(image is None for image in images):
+        return Findings()
+    name = (lesion if lesion == label else f"{lesion}~{label}") + (f"+{tolerance:g}px" if tolerance else "")
+    return lesion_findings(
+        images,
+        groups=[record.origin.patient for record in records],
+        name=name,
+        comparisons={"random points": [record.random.get((lesion, tolerance)) for record in records]},
+        draws=settings.bootstrap,
+        seed=settings.seed,
+    )

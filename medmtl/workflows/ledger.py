@@ -1,0 +1,81 @@
+"""The ledger of looks at evaluation data: one row an evaluation, in a CSV file beside the results."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from medmtl.errors import OutputError
+from medmtl.files import made_folder, write_text
+from medmtl.locks import folder_lock
+from medmtl.run import RunFolder, now
+
+LEDGER_COLUMNS = ("row", "date", "run", "run_hash", "seed", "manifest", "manifest_hash", "split", "samples", "code")
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at evaluation data.
+
+    Attributes:
+        run: The run.
+        manifest: Name of the manifest.
+        digest: Its content hash.
+        split: The split; ``all`` = every row.
+        samples: Number of samples.
+    """
+
+    run: RunFolder
+    manifest: str
+    digest: str
+    split: str
+    samples: int
+
+    def cells(self, row: str) -> list[object]:
+        """The look as a row of the ledger."""
+        record = self.run.record
+        code = record.get("git") or record.get("code_version", "")
+        run, manifest = self.run.config, (self.manifest, self.digest[:12])
+        return [row, now(), run.name, record.get("run_hash", ""), run.seed, *manifest, self.split, self.samples, code]
+
+
+def read_ledger(ledger: Path) -> str:
+    """The ledger as text; its header alone where there is none yet.
+
+    Raises:
+        OutputError: It cannot be read.
+    """
+    if not ledger.exists():
+        return ",".join(LEDGER_COLUMNS) + "\n"
+    try:
+        return ledger.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        remedy = "choose another --ledger, or mend the file: it is CSV in UTF-8"
+        raise OutputError("the ledger cannot be read", where=ledger, found=error, remedy=remedy) from None
+
+
+@contextmanager
+def recorded_look(ledger: Path, look: Look) -> Iterator[str]:
+    """Names the look's row, and adds it once the block that writes the results ends well; others wait meanwhile.
+
+    Args:
+        ledger: The CSV file; made if missing.
+        look: What is looked at.
+
+    Yields:
+        The name by which results tell their row: ``FILE:ROW``.
+
+    Raises:
+        OutputError: The ledger cannot be read or written.
+    """
+    with made_folder(ledger.parent), folder_lock(ledger.parent, wait=True):
+        text = read_ledger(ledger)
+        row = f"L{len(text.splitlines())}"
+        yield f"{ledger.name}:{row}"
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\n").writerow(look.cells(row))
+        write_text(ledger, text + line.getvalue())
