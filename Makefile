@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --progress-bar o
 INPUTS := pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint slow clean
+.PHONY: help demo test check lint slow bench clean
 
 help:  ## Show this list.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -28,6 +28,9 @@ lint: $(VENV)/.test  ## Style, formatting, types, import contract.
 
 slow: $(VENV)/.test  ## The slow tests alone.
 	$(BIN)/pytest -m slow
+
+bench: $(VENV)/.demo  ## Benchmarks that need no real data: prints ratios, about ten minutes.
+	$(BIN)/python benchmarks/all.py
 
 clean:  ## Remove caches, build products and demo/; .venv and your runs stay.
 	rm -rf build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage

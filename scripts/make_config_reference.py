@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -93,7 +93,7 @@ def summary(thing: type) -> str:
 def table(fields: dict[str, FieldInfo]) -> str:
     """Key, type, default and meaning of each field."""
     rows = [
-        [f"`{name}`", annotation_text(field.annotation) + bounds(field), field_default(field), meaning(field)]
+        [f"`{name}`", annotation_text(field.annotation) + limits(field.metadata), field_default(field), meaning(field)]
         for name, field in fields.items()
     ]
     return markdown_table(["key", "type", "default", "meaning"], rows)
@@ -116,6 +116,8 @@ def annotation_text(annotation: Any) -> str:
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in inner)
+    if origin is Annotated:
+        return annotation_text(inner[0]) + limits(inner[1:])
     if origin in {Union, types.UnionType}:
         return " or ".join("empty" if item is type(None) else annotation_text(item) for item in inner)
     if origin is list:
@@ -128,16 +130,17 @@ def annotation_text(annotation: Any) -> str:
     return names.get(annotation, str(annotation))
 
 
-def bounds(field: FieldInfo) -> str:
-    """The range of a number."""
+def limits(metadata: Iterable[Any]) -> str:
+    """The range of a number, out of what annotates it."""
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    limits = [
+    found = [
         f"{sign} {getattr(item, key):g}"
-        for item in field.metadata
+        for entry in metadata
+        for item in (entry.metadata if isinstance(entry, FieldInfo) else [entry])
         for key, sign in signs.items()
         if getattr(item, key, None) is not None
     ]
-    return f", {', '.join(limits)}" if limits else ""
+    return f", {', '.join(found)}" if found else ""
 
 
 def field_default(field: FieldInfo) -> str:

@@ -61,6 +61,7 @@ def artifacts(results: Sequence[EvaluationResult], run: RunSummary) -> tuple[Art
         "tables/metrics": metrics_frame(results),
         "tables/data-counts": run.data_counts,
         "curves/learning": run.log,
+        "curves/probe": run.probe,
     }
     files = [Artifact(names.take(*path.split("/")), frame) for path, frame in fixed.items() if len(frame.columns)]
     index = names.take("curves", "index")

@@ -62,6 +62,14 @@ def sheet(width: float = 4.8, height: float = 3.5) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
+def sheets(width: float, height: float, columns: int) -> tuple[Figure, tuple[Axes, ...]]:
+    """Gives a new figure with axes side by side that share their axis of values; width and height in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    found = figure.subplots(1, columns, sharey=True, squeeze=False)
+    return figure, tuple(found[0])
+
+
 def svg(figure: Figure) -> str:
     """Renders a figure as SVG text, the same for the same input."""
     buffer = io.StringIO()

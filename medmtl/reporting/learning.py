@@ -1,4 +1,4 @@
-"""Figures of a learning log: losses, validation metrics, task weights and learning rate over epochs."""
+"""Figures of a learning log: losses, validation metrics and learning rate over epochs."""
 
 from __future__ import annotations
 
@@ -10,17 +10,9 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from medmtl.reporting.canvas import MUTED, clean, drawing, ink, legend_below, name_axes, sheet, svg
+from medmtl.reporting.chart import Chart
 
 _SPLITS = {"train": "training", "val": "validation"}
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A figure with its title and the text that stands for it where it cannot be seen."""
-
-    title: str
-    alt: str
-    svg: str
 
 
 @dataclass(frozen=True)
@@ -52,7 +44,7 @@ def by_epoch(log: pd.DataFrame, split: str, column: str) -> pd.Series:
 
 
 def learning_curves(log: pd.DataFrame, chosen: float | None = None) -> tuple[Chart, ...]:
-    """Draws one figure each: the loss, every task's loss, every task's validation metrics, task weights, learning rate.
+    """Draws one figure each: the loss, every task's loss, every task's validation metrics, learning rate.
 
     Args:
         log: The learning log of :class:`~medmtl.reporting.summary.RunSummary`; each point is the mean over an epoch.
@@ -81,9 +73,6 @@ def _panels(log: pd.DataFrame) -> Iterator[tuple[str, str, Lines]]:
     for task in dict.fromkeys(name.split("/")[0] for name in _names(log, "metric/")):
         names = _names(log, f"metric/{task}/")
         yield f"Validation metrics of {task}", "value", {n: by_epoch(log, "val", f"metric/{task}/{n}") for n in names}
-    weights = {task: by_epoch(log, "train", f"weight/{task}") for task in _names(log, "weight/")}
-    if any(line.nunique() > 1 for line in weights.values()):  # equal weights need no picture
-        yield "Task weights", "weight", weights
     if "lr" in log:
         yield "Learning rate", "learning rate", {"learning rate": by_epoch(log, "train", "lr")}
 

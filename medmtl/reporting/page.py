@@ -61,6 +61,16 @@ class Panel:
     alt: str
     caption: str = ""
     file: str = ""
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class PanelGroup:
+    """Pictures under one heading, with a note on how to read them."""
+
+    title: str
+    note: str
+    panels: tuple[Panel, ...]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from medmtl.evaluation.results import EvaluationResult
 from medmtl.files import write_text
 from medmtl.reporting.artifacts import Artifact, artifacts, write_artifacts, write_metrics
-from medmtl.reporting.page import Grid, Panel, PictureKey, frame_grid, svg_uri, task_views
+from medmtl.reporting.chart import Chart
+from medmtl.reporting.page import Grid, Panel, PanelGroup, PictureKey, frame_grid, svg_uri, task_views
 from medmtl.reporting.summary import RunSummary
 from medmtl.reporting.tables import DASH, format_number
 
@@ -47,6 +48,23 @@ def write_report(
     return folder / REPORT_FILE
 
 
+def write_page(path: Path, run: RunSummary) -> Path:
+    """Writes the page of a run that was not evaluated: how it learned, who moved what, data, settings.
+
+    Args:
+        path: The HTML file; replaced.
+        run: The run.
+
+    Returns:
+        The path.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    write_text(path, render_page([], run, {}))
+    return path
+
+
 def render_page(
     results: Sequence[EvaluationResult],
     run: RunSummary,
@@ -65,7 +83,9 @@ def render_page(
             cost=_cost(run),
             tasks=task_views(results, paths, pictures),
             learning=_learning(run),
-            counts=_counts(run),
+            balance=_balance(run),
+            beside=bool(files),
+            counts=_counts(run, "tables/data-counts.csv" if files else ""),
             dash=DASH,
         )
     )
@@ -114,11 +134,25 @@ def _cost(run: RunSummary) -> dict[str, str]:
 def _learning(run: RunSummary) -> tuple[Panel, ...]:
     from medmtl.reporting.learning import learning_curves  # matplotlib loads only where something is drawn
 
-    charts = learning_curves(run.log, run.best_epoch)
-    return tuple(Panel(chart.title, svg_uri(chart.svg), chart.alt) for chart in charts)
+    return tuple(map(_panel, learning_curves(run.log, run.best_epoch)))
 
 
-def _counts(run: RunSummary) -> Grid | None:
+def _balance(run: RunSummary) -> tuple[PanelGroup, ...]:
+    from medmtl.reporting.balance.charts import balance_charts
+
+    groups = balance_charts(run.log, run.probe)
+    return tuple(PanelGroup(group.title, group.note, tuple(map(_panel, group.charts))) for group in groups)
+
+
+def _panel(chart: Chart) -> Panel:
+    return Panel(chart.title, svg_uri(chart.svg), chart.alt, chart.caption, wide=chart.wide)
+
+
+def _counts(run: RunSummary, file: str) -> Grid | None:
     if run.data_counts.empty:
         return None
-    return frame_grid(run.data_counts, "Samples", file="tables/data-counts.csv")
+    note = (
+        "Positive, negative and unknown add up to the samples. A class of a segmentation counts as positive where a mask "
+        "is given, even an empty one, and as negative where the manifest says `absent`."
+    )
+    return frame_grid(run.data_counts, "Samples", note if "class" in run.data_counts else "", file)

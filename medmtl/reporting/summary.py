@@ -24,6 +24,8 @@ class RunSummary:
         environment: Versions of Python and packages, and hardware.
         log: Learning log: columns ``step``, ``epoch``, ``split`` (``train`` or ``val``) and numbers such as ``loss``,
             ``loss/<task>``, ``weight/<task>``, ``lr``, ``metric/<task>/<name>``; may be empty.
+        probe: Looks at the tasks' gradients: columns ``step``, ``measure``, ``tasks``, ``layer``, ``statistic``, ``value``;
+            may be empty.
         data_counts: Samples per data set, split, task and class; may be empty.
         ledger_row: Row of the test ledger that this report belongs to; empty if none.
         best_epoch: Epoch whose weights were evaluated; None marks the epoch of the lowest validation loss instead.
@@ -44,3 +46,4 @@ class RunSummary:
     ledger_row: str = ""
     best_epoch: float | None = None
     cost: Mapping[str, object] = field(default_factory=dict)
+    probe: pd.DataFrame = field(default_factory=pd.DataFrame)

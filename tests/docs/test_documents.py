@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,14 @@ def test_links_lead_somewhere(page):
     paths = {(page.parent / target).resolve() for target in targets if target}
     missing = {path.relative_to(ROOT).as_posix() for path in paths if not path.exists()}
     assert missing - MADE == set()
+
+
+def test_the_architecture_names_every_layer():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = [layer.split(" | ") for layer in contracts[0]["layers"]]
+    (chain,) = re.findall(r"^`(cli → .*)`$", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE)
+    told = [layer.split(", ") for layer in chain.split(" → ")]
+    assert [{f"medmtl.{name}" for name in layer} for layer in told] == [set(layer) for layer in layers]
 
 
 def test_the_python_example_calls_what_there_is():

@@ -105,13 +105,8 @@ def test_best_epoch_is_marked(log, monkeypatch):
 
 def test_one_chart_for_each_thing_that_was_logged(log):
     titles = [chart.title for chart in learning.learning_curves(log)]
-    assert titles == ["Loss", "Loss of dr", "Validation metrics of dr", "Task weights", "Learning rate"]
+    assert titles == ["Loss", "Loss of dr", "Validation metrics of dr", "Learning rate"]
     assert "validation from 0.9 to 0.6" in learning.learning_curves(log)[0].alt
-
-
-def test_weights_that_never_change_are_not_drawn(log):
-    titles = [chart.title for chart in learning.learning_curves(log.assign(**{"weight/dr": 1.0}))]
-    assert "Task weights" not in titles
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,13 @@ def test_every_key_of_every_block_stands_in_it(script):
     assert all(f"### `{name}`" in text for name in methods)
 
 
+def test_every_type_is_told_in_words(script):
+    text = script.reference()
+    assert "typing." not in text
+    assert "FieldInfo" not in text
+    assert "| `ignore` | list of whole number, ≥ 0, ≤ 255 |" in text
+
+
 def test_every_table_is_whole(script):
     widths = []
     for line in script.reference().splitlines():

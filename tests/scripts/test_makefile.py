@@ -59,4 +59,4 @@ def test_a_second_run_installs_nothing(make):
 
 def test_help_is_the_default_and_names_every_target(make):
     told = make(python="exit 1").stdout
-    assert [f"make {name} " in told for name in ("demo", "test", "check", "lint", "clean")] == [True] * 5
+    assert [f"make {name} " in told for name in ("demo", "test", "check", "lint", "bench", "clean")] == [True] * 6
