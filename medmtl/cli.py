@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from medmtl.data.synthesis.domain import DOMAINS
+from medmtl.datacli import Out, Quiet, data_app
 from medmtl.launching import launch
 
 app = typer.Typer(
@@ -20,11 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Make, list and inspect data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-
-Out = Annotated[Path, typer.Option(help="Folder to write.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors.")]
 
 
 def _say_version(asked: bool) -> None:
@@ -197,78 +193,6 @@ def methods(name: Annotated[str | None, typer.Argument(help="A method, for its p
 
     for line in method_lines(name):
         typer.echo(line)
-
-
-@data_app.command("list")
-def data_list() -> None:
-    """List the public data sets that `make` knows, with their options."""
-    from medmtl.workflows.manifests import source_lines
-
-    for line in source_lines():
-        typer.echo(line)
-
-
-@data_app.command("make")
-def data_make(
-    name: Annotated[str, typer.Argument(help="Data set; see `medmtl data list`.")],
-    root: Annotated[Path, typer.Option(help="Folder of the data set, in its official layout.")],
-    out: Annotated[Path, typer.Option(help="Manifest to write (.csv or .parquet).")],
-    option: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--option",
-            metavar="KEY=VALUE",
-            help="An option of the data set; may be repeated. `medmtl data list` shows those of each.",
-        ),
-    ] = None,
-) -> None:
-    """Make the manifest of a public data set."""
-    from medmtl.workflows.manifests import make
-
-    for line in make(name, root, out, option or []):
-        typer.echo(line)
-
-
-@data_app.command("synth")
-def data_synth(
-    out: Annotated[Path, typer.Option(help="Folder to make.")],
-    n: Annotated[int, typer.Option("--n", min=1, help="Number of images.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
-    size: Annotated[int, typer.Option(min=64, max=8192, help="Side of the images, in pixels.")] = 512,
-    domain: Annotated[str, typer.Option(help=f"Camera and population: {', '.join(DOMAINS)}.")] = "standard",
-) -> None:
-    """Make synthetic fundus images with exact truth for every task."""
-    from medmtl.data.synthetic import write_dataset
-    from medmtl.progress import Progress
-
-    with Progress().bar("synthesizing", n) as bar:
-        manifest = write_dataset(n, seed, out, size=size, domain=domain, progress=lambda done, total: bar.advance())
-    typer.echo(f"manifest {manifest}")
-
-
-@data_app.command("inspect")
-def data_inspect(
-    manifest: Annotated[Path, typer.Argument(help="Manifest.")],
-    out: Annotated[
-        Path | None, typer.Option(help="JSON file to write the findings to; default: they are printed only.")
-    ] = None,
-    size: Annotated[int, typer.Option(min=32, help="Side of the view that the cache estimate is for.")] = 512,
-    known: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--known",
-            metavar="COLUMN=0,1,2",
-            help="Values that the files of a mask column may hold, others being a problem; may be repeated.",
-        ),
-    ] = None,
-) -> None:
-    """Look a data set over: counts, sizes, faults. Exit code 1 where there are problems, 2 where it cannot be read."""
-    from medmtl.workflows.manifests import inspect
-
-    inspection = inspect(manifest, out, size, known or [])
-    typer.echo(inspection.to_text())
-    if not inspection.ok:
-        raise typer.Exit(1)
 
 
 def main() -> None:

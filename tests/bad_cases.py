@@ -652,6 +652,12 @@ for number, command in enumerate(("evaluate", "explain")):
         "--resume",
     )
 add("run folder that is not one", "results", lambda w: ["results", str(w.folder / "none")], "none")
+add(
+    "run folder that is not one",
+    "report",
+    lambda w: ["report", str(w.folder), "--out", str(w.folder / "r.html")],
+    "not a run folder",
+)
 
 
 # --- no permission ---

@@ -28,7 +28,7 @@ def render(content: Content) -> str:
             title=plan.spec.name,
             facts=_facts(content),
             table=_grid(short_frame(rows, results, plan), "Means and standard deviations over seeds", "table.csv"),
-            deltas=_grid(delta_frame(rows), "Against the single-task networks"),
+            deltas=_grid(delta_frame(rows, plan), "Against the single-task networks"),
             intervals=_grid(interval_frame(rows, results, plan), "Intervals"),
             selection=_grid(_selection_frame(content), "Choices on validation", "selection.json"),
             labels=list(zip(results.names(), results.labels, strict=True)),
@@ -105,7 +105,7 @@ def _plots(content: Content) -> Iterator[Panel]:
     multi = [item for item in content.tried if item.row != SINGLE_TASK]
     tasks = list(dict.fromkeys(task for item in multi for task in item.by_task))
     for one, two in combinations(tasks, 2):
-        front = validation_front(content.tried, one, two)
+        front = validation_front(content.tried, one, two, results.rows)
         yield from _panel(f"All candidates on validation: {one} against {two}", front, f"{len(multi)} candidates")
     yield from _panel("Sensitivity to the learning rate", rate_sensitivity(content.tried), "validation scores")
 

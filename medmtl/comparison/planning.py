@@ -184,6 +184,7 @@ def _single_tasks(spec: Spec, base: RunConfig, data: Data, path: Path) -> Iterat
     for task in base.tasks if spec.single_task else ():
         alone = {key: value for key, value in data.items() if key != "method"}
         alone["tasks"] = {task: data["tasks"][task]}
+        alone["training"] = {**data.get("training", {}), "select_by": []}  # those that select may be among the others
         if base.model.architecture != "shared":  # one sub-model has nobody to read from
             alone = merge(alone, {"model": {"architecture": "shared"}})
         name = f"{SINGLE_TASK}/{task}"

@@ -20,6 +20,7 @@ _MARKS = "osD^vP*X"
 
 def delta_against_seconds(rows: Sequence[Row]) -> str | None:
     """Δm (lower is better) against seconds a step, with the intervals; None where no row has both."""
+    marks = _marks([row.name for row in rows])
     points = [(row, row.delta_m[ALL_TASKS]) for row in rows if ALL_TASKS in row.delta_m]
     points = [(row, delta) for row, delta in points if math.isfinite(delta.mean + row.cost.step_seconds)]
     if not points:
@@ -27,11 +28,10 @@ def delta_against_seconds(rows: Sequence[Row]) -> str | None:
     with drawing():
         figure, axes = _sheet(5.4, 3.8 + 0.19 * len(points))
         axes.axhline(0, color=MUTED, linewidth=1, linestyle="--", label="single task")
-        for index, (row, delta) in enumerate(points):
+        for row, delta in points:
             errors = _errors(delta.mean, delta.interval.low, delta.interval.high)
-            axes.errorbar(
-                [row.cost.step_seconds], [delta.mean], yerr=errors, label=clean(row.name), capsize=3, **_mark(index)
-            )
+            look = {"label": clean(row.name), "capsize": 3, **marks[row.name]}
+            axes.errorbar([row.cost.step_seconds], [delta.mean], yerr=errors, **look)
         name_axes(axes, "Seconds a step (median)", "Δm in % (lower is better)")
         legend_below(figure, axes, columns=2)
         return svg(figure)
@@ -46,29 +46,31 @@ def trade_off(rows: Sequence[Row], results: Results, first: int, second: int) ->
         first: Place of the figure on the horizontal axis.
         second: Place of the one on the vertical axis.
     """
+    marks = _marks([row.name for row in rows])
     with drawing():
         figure, axes = _sheet(5.0, 3.8 + 0.1 * len(rows))
-        for index, row in enumerate(rows):
+        for row in rows:
             x, y = row.scores[first], row.scores[second]
             if row.name == SINGLE_TASK:
                 axes.axvline(x.mean, color=MUTED, linewidth=1, linestyle="--", label="single task")
                 axes.axhline(y.mean, color=MUTED, linewidth=1, linestyle="--")
                 continue
             spread = {"xerr": _finite(x.sd), "yerr": _finite(y.sd)}
-            axes.errorbar([x.mean], [y.mean], label=clean(row.name), capsize=2, **spread, **_mark(index))
+            axes.errorbar([x.mean], [y.mean], label=clean(row.name), capsize=2, **spread, **marks[row.name])
         names = results.names()
         name_axes(axes, *(f"{names[place]} {_arrow(results, place)}" for place in (first, second)))
         legend_below(figure, axes, columns=2)
         return svg(figure)
 
 
-def validation_front(tried: Sequence[Tried], first: str, second: str) -> str | None:
+def validation_front(tried: Sequence[Tried], first: str, second: str, order: Sequence[str]) -> str | None:
     """All candidates on validation, two tasks against each other, with the front of those that nobody beats.
 
     Args:
         tried: The candidates, with single-task ones among them.
         first: Task on the horizontal axis.
         second: Task on the vertical axis.
+        order: Names of all rows: a row has the same mark in all figures.
 
     Returns:
         SVG text; None with fewer than two points.
@@ -77,15 +79,15 @@ def validation_front(tried: Sequence[Tried], first: str, second: str) -> str | N
     points = np.array([[item.by_task[first], item.by_task[second]] for item in both]).reshape(-1, 2)
     if np.isfinite(points).all(axis=1).sum() < 2:
         return None
-    rows = list(dict.fromkeys(item.row for item in both))
+    rows, marks = list(dict.fromkeys(item.row for item in both)), _marks(order)
     with drawing():
         figure, axes = _sheet(5.0, 3.8 + 0.1 * len(rows))
         front = points[non_dominated(points)]
         front = front[np.argsort(front[:, 0], kind="stable")]
         axes.plot(front[:, 0], front[:, 1], color=INK, linewidth=1, zorder=1, label="front")
-        for index, row in enumerate(rows):
+        for row in rows:
             mine = points[[item.row == row for item in both]]
-            axes.plot(mine[:, 0], mine[:, 1], label=clean(row), **_mark(index))
+            axes.plot(mine[:, 0], mine[:, 1], label=clean(row), **marks[row])
         _single_lines(axes, tried, first, second)
         name_axes(axes, f"{first} on validation ↑", f"{second} on validation ↑")
         legend_below(figure, axes, columns=2)
@@ -130,8 +132,12 @@ def _sheet(width: float, height: float) -> tuple[Any, Any]:
     return sheet(width, height)
 
 
-def _mark(index: int) -> dict[str, Any]:
-    return {"marker": _MARKS[index % len(_MARKS)], "color": PALETTE[index % len(PALETTE)], "linestyle": "none"}
+def _marks(rows: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Marker and color of every row but the single-task one, the same in all figures."""
+    return {
+        row: {"marker": _MARKS[place % len(_MARKS)], "color": PALETTE[place % len(PALETTE)], "linestyle": "none"}
+        for place, row in enumerate(row for row in rows if row != SINGLE_TASK)
+    }
 
 
 def _arrow(results: Results, place: int) -> str:

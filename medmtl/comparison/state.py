@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -127,11 +127,12 @@ def read_facts(path: Path) -> Facts:
     """
     run = RunFolder.open(path)
     rows = read_rows(run.log)
-    figures = _selected_figures(rows, best=run.config.training.select == "best")
+    training = run.config.training
+    figures = _selected_figures(rows, training.select_by, best=training.select == "best")
     seconds = [float(row["seconds"]) for row in rows if row.get("split") == "train" and row.get("seconds")]
     record = run.record
     return Facts(
-        score=selection_score(figures) if figures else math.nan,
+        score=selection_score(figures, training.select_by) if figures else math.nan,
         by_task=_first_of_each_task(figures),
         minutes=_number(record.get("minutes")),
         step_seconds=median(seconds) if seconds else math.nan,
@@ -139,7 +140,7 @@ def read_facts(path: Path) -> Facts:
     )
 
 
-def _selected_figures(rows: list[dict[str, str]], *, best: bool) -> dict[str, float]:
+def _selected_figures(rows: list[dict[str, str]], tasks: Sequence[str], *, best: bool) -> dict[str, float]:
     """Validation figures of the checkpoint that evaluation uses."""
     chosen: dict[str, float] = {}
     score = -math.inf
@@ -147,7 +148,7 @@ def _selected_figures(rows: list[dict[str, str]], *, best: bool) -> dict[str, fl
         if row.get("split") != "val":
             continue
         found = {key.removeprefix(_METRIC): _number(row[key]) for key in row if key.startswith(_METRIC)}
-        new = selection_score(found)
+        new = selection_score(found, tasks)
         if not best or not chosen or is_better(new, score):
             chosen, score = found, new if math.isfinite(new) else score
     return chosen

@@ -75,6 +75,7 @@ def short_frame(rows: Sequence[Row], results: Results, plan: Plan) -> pd.DataFra
         cells |= {_title("Δp % ↑", form): said_delta(row.delta_p, form) for form in forms}
         cells |= {"mean rank": format_number(row.mean_rank, 2), "s a step": format_number(row.cost.step_seconds)}
         cells |= {"minutes": format_number(row.cost.minutes, 1), "peak MB": format_number(row.cost.peak_memory_mb, 0)}
+        cells |= {"seeds": _seeds(row)}
         lines.append(cells)
     return pd.DataFrame(lines)
 
@@ -105,12 +106,13 @@ def interval_frame(rows: Sequence[Row], results: Results, plan: Plan) -> pd.Data
     return pd.DataFrame(lines)
 
 
-def delta_frame(rows: Sequence[Row]) -> pd.DataFrame:
+def delta_frame(rows: Sequence[Row], plan: Plan) -> pd.DataFrame:
     """Δm and Δp of every form, with intervals and, from 6 seeds on, p-values; all text."""
+    left_out = {form: f"{form} (leaves out {', '.join(tasks)})" for form, tasks in plan.spec.exclude_tasks.items()}
     lines = [
         {
             "row": row.name,
-            "tasks": form if form == ALL_TASKS else f"{form} (left out)",
+            "tasks": left_out.get(form, form),
             "Δm % (lower is better)": format_interval(row.delta_m[form].interval),
             "Δp % (higher is better)": format_interval(row.delta_p[form].interval),
             "p of Δm": format_number(row.delta_m[form].p, 3),
@@ -170,6 +172,12 @@ def _latex(frame: pd.DataFrame) -> str:
 
 def _title(title: str, form: str) -> str:
     return title if form == ALL_TASKS else f"{title} ({form})"
+
+
+def _seeds(row: Row) -> str:
+    """How many seeds the means are over; from - to, where figures differ."""
+    counts = sorted({score.seeds for score in row.scores})
+    return DASH.join(map(str, counts[:1] + counts[1:][-1:]))
 
 
 def _note(score: Score) -> str:

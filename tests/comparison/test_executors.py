@@ -166,7 +166,9 @@ def test_what_is_said_on_the_way(
 
 
 def test_a_signal_reaches_real_processes_and_waits_for_them(script: Script, tmp_path: Path, local: LocalExecutor):
-    script(f"trap 'sleep 0.3; touch {tmp_path}/saved-$3; exit 143' TERM; touch {tmp_path}/ready; while true; do sleep 0.05; done")
+    script(
+        f"trap 'sleep 0.3; touch {tmp_path}/saved-$3; exit 143' TERM; touch {tmp_path}/ready; while true; do sleep 0.05; done"
+    )
     wish, ended = StopWish(), []
     scheduler = Scheduler(local, Progress(quiet=True), wish, ended.append, total=9, estimate=Estimate(2))
     tasks = [Task(Job(name, (name,), tmp_path / f"{name}.log"), "train") for name in "abcd"]

@@ -281,6 +281,22 @@ def test_weights_scale_what_is_attributed() -> None:
     assert set(values(weighted, "update_share", tasks="t0")) == {0.0}
 
 
+def test_layers_stand_in_the_order_of_the_network() -> None:
+    """Also where the optimizer's groups, with decay and without, come in another one."""
+    problem = Many(2)
+
+    def factory(named):
+        matrices, rest = ([p for p in dict(named).values() if (p.ndim > 1) is wide] for wide in (True, False))
+        return torch.optim.AdamW([{"params": matrices}, {"params": rest}])
+
+    method = built("equal", problem, lambda named: factory(list(named)))
+    probe = Probe(1, max_samples=0, layer=lambda name: name)
+    rows = probe.look(0, problem, [data(0, 2)], method, Services(problem))
+    told = list(dict.fromkeys(row["layer"] for row in rows if row["measure"] == "update_share"))
+    assert told == [name for name, _ in problem.named_parameters() if name in told]
+    assert len(told) > 1
+
+
 def test_draws_follow_seed_and_step_and_state_is_saved() -> None:
     problem = Shared()
     method, services = built("equal", problem), Services(problem)
