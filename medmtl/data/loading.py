@@ -25,6 +25,9 @@ from medmtl.data.transforms import random_transforms
 from medmtl.errors import MedmtlError, TrainingError
 from medmtl.progress import Progress
 
+_WATCH = 2.0
+"""Seconds between two looks of a loader process at whether its parent still lives."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -199,7 +202,7 @@ def training_loader(
         pin_memory=pin,
         prefetch_factor=2 if workers else None,
         generator=torch.Generator(),  # or starting workers would draw from the global stream and resume would differ
-        worker_init_fn=_start_worker,
+        worker_init_fn=_StartWorker(os.getpid()),
     )
     return checked(loader)
 
@@ -214,23 +217,34 @@ def evaluation_loader(
         collate_fn=_Collate(view),
         num_workers=workers,
         generator=torch.Generator(),
-        worker_init_fn=_start_worker,
+        worker_init_fn=_StartWorker(os.getpid()),
     )
     return checked(loader)
 
 
-def _start_worker(_: int) -> None:
-    """One thread a worker, because the step has the cores; to stop is the parent's business."""
-    import cv2
+class _StartWorker:
+    """Sets a loader process up: one thread, because the step has the cores; and to stop is its parent's business.
 
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)
-    threading.Thread(target=_obey_parent, args=(os.getppid(),), daemon=True).start()
+    Args:
+        parent: The process that makes the loader. A worker that asked for it itself might find it dead already, and
+            torch's own watch, which does that, would then wait for ever.
+    """
+
+    def __init__(self, parent: int) -> None:
+        self.parent = parent
+
+    def __call__(self, _: int) -> None:
+        import cv2
+
+        torch.set_num_threads(1)
+        cv2.setNumThreads(0)
+        threading.Thread(target=_obey_parent, args=(self.parent,), daemon=True).start()
 
 
 def _obey_parent(parent: int) -> None:
-    """Ends this process when its parent says so, and not on a signal to the whole group: the parent saves first."""
-    while True:
-        sent = signal.sigwaitinfo({signal.SIGINT, signal.SIGTERM})
-        if sent.si_signo == signal.SIGTERM and sent.si_pid == parent:
-            os._exit(0)
+    """Ends this process with its parent or at its word, and not on a signal to the whole group: the parent saves first."""
+    while os.getppid() == parent:
+        sent = signal.sigtimedwait({signal.SIGINT, signal.SIGTERM}, _WATCH)
+        if sent is not None and sent.si_signo == signal.SIGTERM and sent.si_pid == parent:
+            break
+    os._exit(0)
