@@ -221,7 +221,7 @@ def _take_over(temporary: Path, folder: Path) -> None:
     moves += [(entry, folder / entry.name) for entry in entries]
     done = 0
     try:
-        for done, (source, target) in enumerate(moves):  # noqa: B007
+        for done, (source, target) in enumerate(moves):  # noqa: B007  read where a rename fails
             source.rename(target)
     except OSError:
         for source, target in reversed(moves[:done]):

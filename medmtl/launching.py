@@ -51,7 +51,7 @@ def launch(app: typer.Typer, name: str, arguments: Sequence[str]) -> int:
 
 def _refuse_usage(error: Exception, name: str) -> int:
     """One line for a command line that cannot be parsed; nothing where the help was already shown."""
-    message: str = error.format_message()  # type: ignore[attr-defined]
+    message: str = error.format_message()  # type: ignore[attr-defined]  # click has no stubs here
     context = getattr(error, "ctx", None)
     if message:
         remedy = f"see {context.command_path if context is not None else name} --help"

@@ -76,5 +76,5 @@ def _layers(own: Sequence[int], other: Sequence[int], scales: str) -> list[nn.Mo
     pairs = [(other[-1], own[-1])] if scales == "bottleneck" else list(zip(other, own, strict=False))
     layers: list[nn.Module] = [nn.Conv2d(seen, mine, 1, bias=False) for seen, mine in pairs]
     for layer in layers:
-        nn.init.normal_(layer.weight, std=0.01)  # type: ignore[arg-type]
+        nn.init.normal_(layer.weight, std=0.01)  # type: ignore[arg-type]  # a module's weight
     return layers

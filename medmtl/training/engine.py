@@ -109,7 +109,7 @@ class Trainer:
 
         Raises:
             InterruptedTraining: SIGINT or SIGTERM came; the run is saved.
-            TrainingError: A loss is not finite; the last checkpoint stands.
+            TrainingError: A loss is not finite; the state before that update is saved.
             OutputError: The disk is full; the last checkpoint stands.
         """
         if self.standing.finished:
@@ -177,11 +177,14 @@ class Trainer:
         self.problem.network.train()
         here = [to_device(batch, self.device, channels_last=self.config.training.channels_last) for batch in window]
         step, warmup = self.standing.step, self.config.training.warmup
+        buffers = [buffer.clone() for buffer in self.problem.network.buffers()]  # a forward pass moves them
         looks = self.probing.look(step, self.problem, here, self.method, self.services)
         self.tracker.look(step, looks)
         try:
             report = train_step(self.method, self.services, here, step=step, total=self.total, warmup=warmup)
         except LossNotFinite as error:
+            for buffer, before in zip(self.problem.network.buffers(), buffers, strict=True):
+                buffer.copy_(before)
             return self._not_finite(error, here)
         self.probing.remember(report.weights)
         return report

@@ -52,8 +52,9 @@ class Processes:
         """The largest number that any process holds; None where none does."""
         if self.world == 1:
             return number
-        held = self.reducer.sum([float(number or 0)])[0]
-        return int(held) if held else None
+        held: list[int | None] = [None] * self.world
+        dist.all_gather_object(held, number)
+        return max((value for value in held if value is not None), default=None)
 
     def same_buffers(self, network: nn.Module) -> None:
         """Gives all processes the first one's buffers: running statistics follow each process's own images."""
@@ -86,6 +87,9 @@ def launched(device: torch.device) -> Iterator[Processes]:
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield ALONE
         return
+    device = own_device(device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # or all processes of a machine would talk through its first GPU
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
     try:
         yield Processes(dist.get_rank(), dist.get_world_size(), AllReduce(device=str(device)))

@@ -210,6 +210,14 @@ def test_the_trace_says_what_a_phase_did(phase_steps: int) -> None:
             assert traced[f"drift/{i}"] == pytest.approx(float(moved.median()))
 
 
+def test_a_phase_that_ends_without_labels_leaves_no_trace_to_the_next() -> None:
+    problem = Split()
+    method, services = built("mtcl", problem, trace_every=2, phase_steps=2), Services(problem)
+    unlabelled = batch_of(missing={task: range(6) for task in TASKS})
+    reports = [method.update([batch], services) for batch in (batch_of(), unlabelled, batch_of(), batch_of())]
+    assert not any(key.startswith(("drift", "transfer")) for report in reports for key in report.measures)
+
+
 def problem_losses(problem: Split, batch: dict[str, Any]) -> dict[str, float]:
     with torch.no_grad():
         return {task: float(loss.mean) for task, loss in problem.losses(batch, TASKS, "frozen").items()}

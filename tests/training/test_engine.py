@@ -84,6 +84,40 @@ def test_the_test_split_is_never_opened_in_training(small_manifest, small_config
     assert not tested & set(seen)
 
 
+def poisoned(monkeypatch, step):
+    """One update whose images are not finite: its losses, and the running statistics of its forward pass."""
+    original = Trainer._process
+
+    def process(self, engine, window):
+        if self.standing.step == step:
+            for view in window[0]:
+                view.image.fill_(math.nan)
+        return original(self, engine, window)
+
+    monkeypatch.setattr(Trainer, "_process", process)
+
+
+def finite(network):
+    return all(bool(torch.isfinite(value).all()) for value in network.values())
+
+
+def test_a_loss_that_is_not_finite_is_named_and_the_state_before_it_saved(small_config, tmp_path, monkeypatch):
+    poisoned(monkeypatch, 2)
+    with pytest.raises(TrainingError, match=r"step 3: .*found nan; images: .*png"):
+        train(small_config(), tmp_path / "run", progress=QUIET)
+    state = load_checkpoint(tmp_path / "run/checkpoints/last.pt")
+    assert state["standing"]["step"] == state["method"]["step"] == 2
+    assert finite(state["network"])
+
+
+def test_an_update_that_is_not_finite_can_be_skipped(small_config, tmp_path, monkeypatch):
+    poisoned(monkeypatch, 1)
+    result = train(small_config(training={"nonfinite": "skip"}), tmp_path / "run", progress=QUIET)
+    rows = [row for row in read_rows(tmp_path / "run/log.csv") if row["split"] == "train"]
+    assert [row["skipped"] for row in rows] == ["0", "1"] + ["0"] * (result.steps - 2)
+    assert finite(load_checkpoint(tmp_path / "run/checkpoints/last.pt")["network"])
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_is_noted_and_the_handlers_come_back(number, small_config, tmp_path, monkeypatch):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)

@@ -17,7 +17,7 @@ def check_share(where: str, value: object, *, below: bool = False) -> None:
         ConfigError: Anything else.
     """
     check_number(where, value, least=0.0)
-    if value > 1 or (below and value == 1):  # type: ignore[operator]
+    if value > 1 or (below and value == 1):  # type: ignore[operator]  # a number: checked above
         remedy = "use a number >= 0 and < 1" if below else "use a number from 0 to 1"
         raise ConfigError("out of range", where=where, found=repr(value), remedy=remedy)
 

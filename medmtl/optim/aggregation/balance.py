@@ -99,4 +99,4 @@ class FairAtAnyScale(FairGradWeighting):
         """Weights (K,) from the Gramian (K, K)."""
         trace = float(gramian.diagonal().sum())
         weights = super().forward(gramian / trace)
-        return weights * trace ** (-self.alpha / (1 + self.alpha))  # type: ignore[no-any-return]
+        return weights * trace ** (-self.alpha / (1 + self.alpha))  # type: ignore[no-any-return]  # untyped library

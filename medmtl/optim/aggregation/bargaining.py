@@ -83,7 +83,7 @@ class Bargaining(Weighting):
             return exact
         game = self._game(len(products))
         game.weighting.prvs_alpha = self.alpha.numpy()
-        return game.weighting(square_root(products)[0])  # type: ignore[no-any-return]
+        return game.weighting(square_root(products)[0])  # type: ignore[no-any-return]  # untyped library
 
     def _game(self, tasks: int) -> Any:
         """The library's problem for so many tasks, made once."""

@@ -34,7 +34,7 @@ def lift(products: np.ndarray, vector: np.ndarray, regularization: float = 0.0) 
     root = square_root(torch.from_numpy(products / trace))[0].numpy().T
     if regularization:
         root = np.vstack([root, np.sqrt(regularization) * np.eye(len(vector))])
-    return vector + nnls(root, -root @ vector)[0]  # type: ignore[no-any-return]
+    return vector + nnls(root, -root @ vector)[0]  # type: ignore[no-any-return]  # untyped library
 
 
 class NonNegativeProjector(DualConeProjector):
@@ -72,7 +72,7 @@ def shortest(columns: np.ndarray) -> np.ndarray:
     target = np.zeros(len(rows))
     target[-1] = 1.0
     weights = nnls(rows, target)[0]
-    return weights / weights.sum()  # type: ignore[no-any-return]
+    return weights / weights.sum()  # type: ignore[no-any-return]  # untyped library
 
 
 class MinimumNorm(Weighting):

@@ -46,7 +46,7 @@ class KrumOrMean(KrumWeighting):
         rows = len(gramian)
         if rows < self.n_byzantine + 3 or rows <= self.n_selected:
             return gramian.new_full((rows,), 1 / rows)
-        return super().forward(gramian)  # type: ignore[no-any-return]
+        return super().forward(gramian)  # type: ignore[no-any-return]  # untyped library
 
 
 @aggregation("trimmed_mean", paper="Yin et al., ICML 2018", frame=CoordinateMethod)
@@ -77,4 +77,4 @@ class TrimmedAsFarAsPossible(TrimmedMean):
     def forward(self, matrix: Tensor, /) -> Tensor:
         """Joined gradient (P,) from the gradients (K, P)."""
         self.trim_number = min(self.wanted, (len(matrix) - 1) // 2)
-        return super().forward(matrix)  # type: ignore[no-any-return]
+        return super().forward(matrix)  # type: ignore[no-any-return]  # untyped library

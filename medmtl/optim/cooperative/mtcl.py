@@ -150,7 +150,7 @@ class MTCL(Method):
         _check_partition(self._owned)
         self._by_task = {task: optimizer_factory(named) for task, named in self._owned.items()}
         self._origins: dict[str, list[Tensor]] = {}
-        self._trace: Trace | None = None
+        self._trace: tuple[int, Trace] | None = None  # the phase that it belongs to, and what was seen before it
         return list(self._by_task.values())
 
     def _update(self, window: Window, counts: dict[str, int], services: Services) -> StepReport:
@@ -224,13 +224,15 @@ class MTCL(Method):
 
     def _begin_trace(self, task: str, window: Window, counts: Mapping[str, int], services: Services) -> None:
         if self._traced(self.step) and self.turns.starts(self.step):
-            self._trace = Trace.begin(self.problem, task, window, counts, services)
+            self._trace = self.turns.phase(self.step), Trace.begin(self.problem, task, window, counts, services)
 
     def _end_trace(self, report: StepReport, services: Services) -> StepReport:
         if self._trace is None or not self.turns.ends(self.step):
             return report
-        measures = {**report.measures, **self._trace.end(self.problem, services)}
-        self._trace = None
+        (phase, trace), self._trace = self._trace, None
+        if phase != self.turns.phase(self.step):  # the last update of its own phase had no label and was passed over
+            return report
+        measures = {**report.measures, **trace.end(self.problem, services)}
         return replace(report, measures=measures)
 
     def _own_state(self) -> dict[str, Any]:
