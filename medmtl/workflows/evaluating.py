@@ -79,7 +79,7 @@ def evaluate(
     folder = Path(out) if out else trained.folder.path / "evaluation" / f"{Path(manifest).stem}-{said}"
     book = Path(ledger) if ledger else folder.parent / "ledger.csv"
     read_ledger(book)  # a damaged one is said now, not after the work
-    look = Look(trained.folder, Path(manifest).name, table.content_hash, said, len(samples))
+    look = Look.of_run(trained.folder, Path(manifest).name, table.content_hash, said, len(samples))
     remove_litter(folder)  # of an evaluation that was killed
     with refilled_folder(folder) as temporary:
         records = _collect(trained, samples, progress)

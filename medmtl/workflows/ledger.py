@@ -22,25 +22,36 @@ class Look:
     """One look at evaluation data.
 
     Attributes:
-        run: The run.
+        run: Name of the run, or of a method that was not trained.
+        run_hash: Hash of the run.
+        seed: Its seed.
         manifest: Name of the manifest.
         digest: Its content hash.
         split: The split; ``all`` = every row.
         samples: Number of samples.
+        code: Git state of the code, or its version.
     """
 
-    run: RunFolder
+    run: str
+    run_hash: str
+    seed: int
     manifest: str
     digest: str
     split: str
     samples: int
+    code: str
+
+    @classmethod
+    def of_run(cls, run: RunFolder, manifest: str, digest: str, split: str, samples: int) -> Look:
+        """A look by a trained run."""
+        record = run.record
+        code = record.get("git") or record.get("code_version", "")
+        return cls(run.config.name, record.get("run_hash", ""), run.config.seed, manifest, digest, split, samples, code)
 
     def cells(self, row: str) -> list[object]:
         """The look as a row of the ledger."""
-        record = self.run.record
-        code = record.get("git") or record.get("code_version", "")
-        run, manifest = self.run.config, (self.manifest, self.digest[:12])
-        return [row, now(), run.name, record.get("run_hash", ""), run.seed, *manifest, self.split, self.samples, code]
+        manifest = (self.manifest, self.digest[:12])
+        return [row, now(), self.run, self.run_hash, self.seed, *manifest, self.split, self.samples, self.code]
 
 
 def read_ledger(ledger: Path) -> str:

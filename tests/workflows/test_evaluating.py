@@ -147,7 +147,7 @@ import sys
 from pathlib import Path
 from medmtl.run import RunFolder
 from medmtl.workflows.ledger import Look, recorded_look
-look = Look(RunFolder.open(Path(sys.argv[1])), "m.csv", "0" * 64, "test", 1)
+look = Look.of_run(RunFolder.open(Path(sys.argv[1])), "m.csv", "0" * 64, "test", 1)
 for _ in range(10):
     with recorded_look(Path(sys.argv[2]), look):
         pass
@@ -164,7 +164,7 @@ def test_evaluations_at_once_lose_no_row(small_run: Path, tmp_path: Path):
 
 
 def test_a_look_whose_results_cannot_be_written_is_no_row(small_run: Path, tmp_path: Path):
-    look = Look(RunFolder.open(small_run), "m.csv", "0" * 64, "test", 1)
+    look = Look.of_run(RunFolder.open(small_run), "m.csv", "0" * 64, "test", 1)
     with pytest.raises(ZeroDivisionError), recorded_look(tmp_path / "deep" / "ledger.csv", look):
         raise ZeroDivisionError
     assert entries(tmp_path) == []
