@@ -11,6 +11,8 @@ from scipy import ndimage
 
 _WORK_SIZE = 512
 _SMALLEST_SHARE = 0.15
+_LEAST_CONVEX = 0.97
+"""A field is a disc, cut by straight edges at most: one that fills less of its convex hull has lost a part in a shadow."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class FieldOfView:
 
 
 def find_field(image: npt.NDArray[np.floating]) -> FieldOfView:
-    """Finds the field of view as the largest bright region, closed and without holes.
+    """Finds the field of view as the largest bright region, closed, without holes, and without bites cut by shadows.
 
     The surround of a fundus image is black up to sensor noise and compression; the threshold lies between the level of
     the image's border and that of its bright part, so that dark images keep their field.
@@ -68,7 +70,16 @@ def _largest_bright_region(brightness: npt.NDArray[np.float32]) -> npt.NDArray[n
     region = labels == sizes.argmax()
     radius = max(3, round(0.03 * max(region.shape)))
     closed = _close(region, radius)
-    return np.asarray(ndimage.binary_fill_holes(closed))
+    filled = np.asarray(ndimage.binary_fill_holes(closed))
+    hull = _convex_hull(filled)
+    return filled if filled.sum() >= _LEAST_CONVEX * hull.sum() else hull
+
+
+def _convex_hull(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    hull = np.zeros(mask.shape, np.uint8)
+    cv2.fillConvexPoly(hull, cv2.convexHull(np.concatenate(outlines)), 1)
+    return hull > 0
 
 
 def _surround_threshold(brightness: npt.NDArray[np.float32]) -> float:

@@ -47,6 +47,21 @@ def test_synthetic_images_of_all_domains(domain: str, seed: int):
     assert iou(found.mask, eye.fov > 0) > 0.97
 
 
+@pytest.mark.parametrize("angle", [0.3, 1.5, 2.6, 5.0])
+def test_a_shadow_at_the_rim_takes_no_bite_out_of_the_field(angle: float):
+    truth = disc(400, 500, 180)
+    shadow = disc(400, 500, 60, 165 * np.cos(angle), 165 * np.sin(angle))
+    bitten = truth & ~shadow
+    found = find_field(fundus(bitten, 0.5))
+    assert iou(found.mask, truth) > 0.97 > iou(bitten, truth)
+
+
+def test_a_disc_cut_by_straight_edges_is_taken_as_it_is():
+    truth = disc(300, 500, 200)  # cut above and below by the image itself
+    truth[:, 380:] = False
+    assert iou(find_field(fundus(truth, 0.5)).mask, truth) > 0.97
+
+
 @pytest.mark.parametrize("level", [0.08, 0.15, 0.4, 1.0])
 @pytest.mark.parametrize("shape", [(200, 300), (300, 200), (700, 900), (64, 64)])
 def test_bright_and_dark_discs(level: float, shape: tuple[int, int]):
