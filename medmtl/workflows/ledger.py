@@ -43,7 +43,15 @@ class Look:
 
     @classmethod
     def of_run(cls, run: RunFolder, manifest: str, digest: str, split: str, samples: int) -> Look:
-        """A look by a trained run."""
+        """A look by a trained run.
+
+        Args:
+            run: The run.
+            manifest: Name of the manifest.
+            digest: Its content hash.
+            split: The split; ``all`` = every row.
+            samples: Number of samples.
+        """
         record = run.record
         code = record.get("git") or record.get("code_version", "")
         return cls(run.config.name, record.get("run_hash", ""), run.config.seed, manifest, digest, split, samples, code)
