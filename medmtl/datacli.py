@@ -1,4 +1,4 @@
-"""The commands ``medmtl data ...``: make, list and inspect data sets."""
+"""The commands ``medmtl data ...``: make, split, list and inspect data sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from medmtl.data.synthesis.domain import DOMAINS
 
-data_app = typer.Typer(help="Make, list and inspect data sets.", no_args_is_help=True)
+data_app = typer.Typer(help="Make, split, list and inspect data sets.", no_args_is_help=True)
 
 Out = Annotated[Path, typer.Option(help="Folder to write.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors.")]
@@ -60,6 +60,24 @@ def data_synth(
     with Progress().bar("synthesizing", n) as bar:
         manifest = write_dataset(n, seed, out, size=size, domain=domain, progress=lambda done, total: bar.advance())
     typer.echo(f"manifest {manifest}")
+
+
+@data_app.command("split")
+def data_split(
+    manifest: Annotated[Path, typer.Argument(help="Manifest.")],
+    out: Annotated[Path, typer.Option(help="Manifest to write (.csv or .parquet).")],
+    test: Annotated[float, typer.Option(help="Share of the patients for testing.")] = 0.2,
+    val: Annotated[float, typer.Option(help="Share of the patients for validation.")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
+    stratify: Annotated[
+        list[str] | None, typer.Option(metavar="LABEL", help="Label to spread evenly; may be repeated.")
+    ] = None,
+) -> None:
+    """Split a manifest anew: by patient, stratified, seeded. Splits that it has are replaced."""
+    from medmtl.workflows.splitting import split
+
+    for line in split(manifest, out, val=val, test=test, seed=seed, stratify=stratify or []):
+        typer.echo(line)
 
 
 @data_app.command("inspect")

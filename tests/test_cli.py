@@ -24,6 +24,7 @@ COMMANDS = [
     ["data"],
     ["data", "list"],
     ["data", "make"],
+    ["data", "split"],
     ["data", "synth"],
     ["data", "inspect"],
 ]
