@@ -27,7 +27,9 @@ class SegmentationHead(Head):
         decoder_channels: Channels of the blocks, coarsest first; as many as there are levels down to
             ``output_stride``, further ones are left out.
         output_stride: 1 decodes to full resolution; 2 or 4 stop there and upsample the logits (faster).
-        prior: Probability of a class that an untrained head gives; None leaves the bias at 0.
+        prior: Probability of a class that an untrained head gives; None leaves the bias at 0. Where the class is rare a
+            bias of 0 costs dear: the first steps lower every weight of the output, and the few channels behind a ReLU
+            then learn to fall silent on the class, whose logit can never exceed the bias.
 
     Raises:
         ConfigError: Channels and levels do not fit together.
@@ -55,7 +57,8 @@ class SegmentationHead(Head):
         pyramid = (_IMAGE_CHANNELS, *encoder_channels)[self.skipped :]
         self.decoder = _decoder(pyramid, decoder_channels[:blocks])
         self.output = nn.Conv2d(decoder_channels[blocks - 1], classes, kernel_size=3, padding=1)
-        initialize_output(self.output, prior)
+        # Weights of the usual size, of both signs: the tiny ones of a class map let all channels take the first step's sign.
+        initialize_output(self.output, prior, std=(9 * decoder_channels[blocks - 1]) ** -0.5)
 
     def forward(self, features: Sequence[Tensor], size: tuple[int, int], valid: Tensor | None = None) -> Tensor:
         """Gives logits (B, classes, H, W) for ``size`` = (H, W); ``valid`` is not used."""

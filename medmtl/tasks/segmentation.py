@@ -64,7 +64,11 @@ class Segmentation(Task[SegmentationConfig, Prediction, SegmentationRecord]):
         """A U-Net decoder on the encoder's features."""
         outputs = len(self.classes) + int(self.config.exclusive)
         channels = tuple(self.config.decoder_channels)
-        return SegmentationHead(encoder.channels, outputs, channels, output_stride=self.config.output_stride)
+        # A softmax sees differences of logits only: one bias for all would say nothing.
+        prior = None if self.config.exclusive else self.config.prior
+        return SegmentationHead(
+            encoder.channels, outputs, channels, output_stride=self.config.output_stride, prior=prior
+        )
 
     def labelled_rows(self, target: Tensor, field: Tensor) -> Tensor:
         """Samples with a labelled pixel inside the field of view."""

@@ -52,6 +52,12 @@ class SegmentationConfig(TaskConfig):
         1,
         description="Pixels of the view per pixel that the decoder computes; the rest is interpolated (faster, coarser).",
     )
+    prior: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="Probability of a class that the untrained head gives, near its share of the pixels; not for `exclusive`.",
+    )
 
 
 def mask_target(name: str, config: SegmentationConfig) -> MaskTarget:
