@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from medmtl.errors import ConfigError
 from medmtl.models import STRIDES, ClassificationHead, ClassMapHead, SegmentationHead, build_encoder
@@ -27,6 +28,36 @@ def test_segmentation_has_the_size_of_the_image(size, output_stride):
     head = SegmentationHead(CHANNELS, 3, output_stride=output_stride).eval()
     assert head.levels == 5
     assert head(pyramid(size), size).shape == (2, 3, *size)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_rare_class_is_learned_beyond_the_bias(seed: int):
+    """With a bias of 0 and tiny weights all channels turned against the class, whose logit then was the bias at most."""
+    torch.manual_seed(seed)
+    head = SegmentationHead((8, 8), 1, (8, 8), prior=0.1)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=3e-3)
+    slopes = torch.linspace(-1, 1, 8)[None, :, None, None]
+    for _ in range(150):
+        truth = torch.zeros(4, 1, 32, 32)
+        for sample, (row, column) in enumerate(torch.randint(2, 30, (4, 2)).tolist()):
+            truth[sample, 0, row] = truth[sample, 0, :, column] = 1
+        image = 0.5 * torch.randn(truth.shape) - 2 * truth
+        fine = torch.relu(F.avg_pool2d(image, 2) * slopes + 0.3)
+        logits = head([fine, F.avg_pool2d(fine, 2)], (32, 32))
+        optimizer.zero_grad()
+        F.binary_cross_entropy_with_logits(logits, truth).backward()
+        optimizer.step()
+    assert logits.sigmoid().max() > 0.9
+    assert {True, False} == set((head.output.weight > 0).flatten().tolist())
+
+
+def test_untrained_segmentation_says_about_its_prior():
+    torch.manual_seed(0)
+    head = SegmentationHead((8, 16, 24), 2, (8, 8, 8), prior=0.1).eval()
+    features = [
+        torch.rand(2, channels, 64 // 2**level, 64 // 2**level) for level, channels in ((1, 8), (2, 16), (3, 24))
+    ]
+    assert head(features, (64, 64)).mean(dim=(0, 2, 3)).sigmoid().tolist() == pytest.approx([0.1, 0.1], abs=0.06)
 
 
 def test_shallower_segmentation_reads_fewer_levels():
