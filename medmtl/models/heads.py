@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from medmtl.errors import ConfigError
+from medmtl.models.attention import GatedAttention, attend
 from medmtl.models.encoders import STRIDES
 from medmtl.models.pooling import build_pooling, cells_inside, mean
 
@@ -57,10 +58,17 @@ class ClassificationHead(Head):
 
 
 class ClassMaps(NamedTuple):
-    """Evidence by place, and for the image: maps (B, C, h, w) and logits (B, C), both logits."""
+    """Evidence by place, and for the image; the pooled maps are the image's logits.
+
+    Attributes:
+        maps: Logits (B, C, h, w).
+        logits: Of the image (B, C), float32.
+        attention: Scores of attention pooling (B, C, h, w), before the softmax; None for any other pooling.
+    """
 
     maps: Tensor
     logits: Tensor
+    attention: Tensor | None = None
 
 
 class ClassMapHead(Head):
@@ -73,8 +81,10 @@ class ClassMapHead(Head):
         channels: The encoder's channels, finest first.
         classes: Number of maps.
         stride: Pixels a cell of the map: 4, 8, 16 or 32.
-        pooling: ``lse``, ``mean`` or ``max``.
+        pooling: ``lse``, ``mean``, ``max``, ``topk`` or ``attention``.
         sharpness: r of ``lse``.
+        top_cells: k of ``topk``; None for a share of the cells.
+        top_share: That share.
         fuse: Channels of a top-down fusion of the deeper levels into the map's level (Lin et al., "Feature pyramid
             networks for object detection", CVPR 2017); 0 reads that level alone and computes no deeper one.
         prior: Probability of a class that an untrained head gives.
@@ -92,6 +102,8 @@ class ClassMapHead(Head):
         pooling: str = "lse",
         sharpness: float = 4.0,
         *,
+        top_cells: int | None = None,
+        top_share: float = 0.02,
         fuse: int = 0,
         prior: float = 0.02,
         dropout: float = 0.0,
@@ -100,17 +112,32 @@ class ClassMapHead(Head):
         self.stride = stride
         level = _level_of(stride)
         self.levels = len(channels) if fuse else level
-        self.pool = build_pooling(pooling, sharpness)
+        width = fuse or channels[level - 1]
+        self.attention = GatedAttention(width, classes) if pooling == "attention" else None
+        self.pool = build_pooling("mean" if self.attention else pooling, sharpness, cells=top_cells, share=top_share)
         self.merge: nn.Module = TopDownFusion(channels, level, fuse) if fuse else _Level(level)
         self.dropout = nn.Dropout2d(dropout)
-        self.output = nn.Conv2d(fuse or channels[level - 1], classes, kernel_size=1)
+        self.output = nn.Conv2d(width, classes, kernel_size=1)
         initialize_output(self.output, prior)
 
     def forward(self, features: Sequence[Tensor], size: tuple[int, int], valid: Tensor | None = None) -> ClassMaps:
         """Gives maps (B, C, ceil(H / stride), ceil(W / stride)) and logits (B, C) over the cells inside ``valid``."""
-        maps = self.output(self.dropout(self.merge(features)))
+        merged = self.dropout(self.merge(features))
+        maps = self.output(merged)
+        scores = None if self.attention is None else self.attention(merged)
+        return ClassMaps(maps, self.pooled(maps, valid, scores), scores)
+
+    def pooled(self, maps: Tensor, valid: Tensor | None = None, attention: Tensor | None = None) -> Tensor:
+        """From maps of this head, also merged ones, to the image's logits (B, C).
+
+        Args:
+            maps: Logits (B, C, h, w).
+            valid: Field of view (B, 1, H, W) in pixels, boolean or 0/1, H and W being stride times the maps' sides or
+                up to stride - 1 less; None where all cells count.
+            attention: The scores that came with the maps, where this head pools by attention.
+        """
         inside = None if valid is None else cells_inside(valid, self.stride)
-        return ClassMaps(maps, self.pool(maps, inside))
+        return self.pool(maps, inside) if attention is None else attend(maps, attention, inside)
 
 
 class TopDownFusion(nn.Module):

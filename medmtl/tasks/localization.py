@@ -92,6 +92,8 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
             stride=config.stride,
             pooling=config.pooling,
             sharpness=config.sharpness,
+            top_cells=config.top_cells,
+            top_share=config.top_share,
             fuse=config.fuse,
             prior=config.prior,
             dropout=config.dropout,
@@ -202,7 +204,7 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
     def findings(self, records: Sequence[LocalizationRecord], settings: Settings) -> Findings:
         """Image-level figures of every class and reading, lesion-level figures of every (lesion, map) and tolerance."""
         config = self.config
-        return localization_findings(records, self.classes, config.readings, self._pairs, config.tolerances, settings)
+        return localization_findings(records, self.classes, config, self._pairs, settings)
 
     def sample_row(self, record: LocalizationRecord) -> dict[str, float]:
         """Label and probability of each class and reading; lesions have no figure of a single image."""

@@ -57,10 +57,15 @@ class LocalizationConfig(TaskConfig):
     fuse: int = Field(
         0, ge=0, le=512, description="Channels of a top-down fusion of deeper features into the maps' level; 0 = none."
     )
-    pooling: Literal["lse", "mean", "max"] = Field(
-        "lse", description="How a map becomes the image's logit: log-sum-exp, mean or max."
+    pooling: Literal["lse", "mean", "max", "topk", "attention"] = Field(
+        "lse",
+        description="How a map becomes the image's logit: log-sum-exp, mean, max, mean of the highest cells, or gated attention.",
     )
     sharpness: float = Field(4.0, gt=0, description="Sharpness r of log-sum-exp: near 0 the mean, large the maximum.")
+    top_cells: int | None = Field(None, ge=1, description="Cells that `topk` averages; empty = a share of them.")
+    top_share: float = Field(
+        0.02, gt=0, le=1, description="Share of the cells inside the field that `topk` averages, rounded up."
+    )
     prior: float = Field(0.02, gt=0, lt=1, description="Probability of a class that the untrained head gives.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout of feature channels before the maps.")
     candidates: CandidateConfig = Field(default_factory=CandidateConfig)
@@ -69,6 +74,19 @@ class LocalizationConfig(TaskConfig):
         min_length=1,
         description="Pixels of the original image by which a candidate may miss a lesion and still hit it; figures are given for each.",
     )
+
+    @property
+    def pooling_caption(self) -> str:
+        """How the image's logit comes from the map, in words, for every report made with it."""
+        cells = f"{self.top_cells} highest cells" if self.top_cells else f"highest {100 * self.top_share:g} % of the cells"
+        how = {
+            "lse": f"log-sum-exp of the map's cells (r = {self.sharpness:g})",
+            "mean": "the mean of the map's cells: additive, each cell adds its n-th part",
+            "max": "the map's highest cell",
+            "topk": f"the mean of the map's {cells}",
+            "attention": "the mean of the map's cells, weighted by gated attention",
+        }[self.pooling]
+        return f"An image's logit is {how}{'' if self.pooling == 'mean' else '; not additive over cells'}."
 
     @field_validator("tolerances")
     @classmethod
