@@ -15,6 +15,7 @@ from medmtl.config import RunConfig
 from medmtl.data.loading import Batch, ViewDataset, evaluation_loader
 from medmtl.data.samples import Sample
 from medmtl.geometry import Geometry
+from medmtl.inference.looks import task_outputs
 from medmtl.inference.network import Network
 from medmtl.tasks import AnyTask, Origin
 
@@ -53,6 +54,12 @@ def view_tasks(tasks: Sequence[AnyTask]) -> dict[str, list[AnyTask]]:
     return views
 
 
+def fine_side(tasks: Sequence[AnyTask], size: int) -> int | None:
+    """Side of the finer image that tasks of a view of this size look at besides, None where none does."""
+    sides = [task.inference.fine_side(size) for task in tasks if task.inference is not None]
+    return max((side for side in sides if side is not None), default=None)
+
+
 def evaluation_batches(
     samples: Sequence[Sample],
     view: str,
@@ -73,7 +80,8 @@ def evaluation_batches(
         blank: Accept images that are all black.
     """
     asked = [task.target for task in tasks] if targets else []
-    dataset = ViewDataset(samples, config.views[view], asked, training=False, blank=blank)
+    settings = config.views[view]
+    dataset = ViewDataset(samples, settings, asked, training=False, blank=blank, fine=fine_side(tasks, settings.size))
     return dataset_batches(dataset, view, config, workers=config.data.workers)
 
 
@@ -120,7 +128,7 @@ def _predict_batch(
 ) -> list[Predicted]:
     bf16 = config.training.precision == "bf16"
     with torch.autocast(batch.image.device.type, torch.bfloat16) if bf16 else nullcontext():
-        outputs = network(batch.image, [task.name for task in tasks], valid=batch.field)
+        outputs = task_outputs(network, tasks, batch)
     predictions = {task.name: task.predictions(outputs[task.name], batch.field) for task in tasks}
     targets = {name: value.cpu().numpy() for name, value in batch.targets.items()}
     images = (batch.image.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()

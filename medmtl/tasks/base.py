@@ -19,6 +19,7 @@ from medmtl.geometry import Geometry
 from medmtl.models import Encoder, Head
 from medmtl.optim import TaskLoss
 from medmtl.registry import Registry
+from medmtl.tasks.inference_config import InferenceConfig
 
 if TYPE_CHECKING:
     from medmtl.data.samples import Sample
@@ -95,6 +96,11 @@ class Task(ABC, Generic[C, P, R]):
     @abstractmethod
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the outputs."""
+
+    @property
+    def inference(self) -> InferenceConfig | None:
+        """How whole images are looked at; None: once, in one forward pass with the other tasks."""
+        return None
 
     @abstractmethod
     def build_head(self, encoder: Encoder) -> Head:

@@ -22,6 +22,7 @@ from medmtl.models import ClassMapHead, ClassMaps, Encoder, Head
 from medmtl.optim import TaskLoss
 from medmtl.randomness import derive_seed
 from medmtl.tasks.base import Origin, Settings, Task, tasks
+from medmtl.tasks.inference_config import InferenceConfig
 from medmtl.tasks.labels import auc_figures, label_classes, label_thresholds, masked_binary_loss, positive_texts
 from medmtl.tasks.localization_config import LesionConfig, LocalizationConfig, ReadingConfig
 from medmtl.tasks.localization_figures import localization_findings, localization_row
@@ -82,6 +83,11 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
     def classes(self) -> tuple[str, ...]:
         """Classes of the maps."""
         return tuple(item.name for item in self._target.classes)
+
+    @property
+    def inference(self) -> InferenceConfig | None:
+        """Scales and tiles, where they were asked for."""
+        return None if self.config.inference.plain else self.config.inference
 
     def build_head(self, encoder: Encoder) -> Head:
         """A 1x1 convolution to one map per class, pooled to the image's logits."""

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from medmtl.config import Block
 from medmtl.tasks.base import TaskConfig
+from medmtl.tasks.inference_config import InferenceConfig
 from medmtl.tasks.labels import LabelConfig
 
 Tolerance = Annotated[float, Field(ge=0, le=1000)]
@@ -68,6 +69,7 @@ class LocalizationConfig(TaskConfig):
     )
     prior: float = Field(0.02, gt=0, lt=1, description="Probability of a class that the untrained head gives.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout of feature channels before the maps.")
+    inference: InferenceConfig = Field(default_factory=InferenceConfig)
     candidates: CandidateConfig = Field(default_factory=CandidateConfig)
     tolerances: list[Tolerance] = Field(
         [0.0],
@@ -78,7 +80,9 @@ class LocalizationConfig(TaskConfig):
     @property
     def pooling_caption(self) -> str:
         """How the image's logit comes from the map, in words, for every report made with it."""
-        cells = f"{self.top_cells} highest cells" if self.top_cells else f"highest {100 * self.top_share:g} % of the cells"
+        cells = (
+            f"{self.top_cells} highest cells" if self.top_cells else f"highest {100 * self.top_share:g} % of the cells"
+        )
         how = {
             "lse": f"log-sum-exp of the map's cells (r = {self.sharpness:g})",
             "mean": "the mean of the map's cells: additive, each cell adds its n-th part",

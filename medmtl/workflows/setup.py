@@ -20,7 +20,7 @@ from medmtl.data.loading import ViewDataset
 from medmtl.data.samples import Sample
 from medmtl.errors import ConfigError
 from medmtl.inference.network import Network, build_network, build_tasks, choose_device
-from medmtl.inference.predict import view_tasks
+from medmtl.inference.predict import fine_side, view_tasks
 from medmtl.optim import Method, make_method
 from medmtl.progress import Progress
 from medmtl.randomness import derive_seed, seed_torch
@@ -153,6 +153,7 @@ def view_data(
             cache=kind,
             cache_dir=folder,
             progress=progress,
+            fine=None if training else fine_side(tasks, setup.config.views[view].size),
         )
         found[view] = ViewData(tasks, dataset)
     return found
