@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from medmtl.errors import ConfigError
 from medmtl.models.attention import GatedAttention, attend
 from medmtl.models.encoders import STRIDES
 from medmtl.models.pooling import build_pooling, cells_inside, mean
+
+_LEAST_STRIDE = 4
 
 
 class Head(nn.Module, ABC):
@@ -40,20 +43,28 @@ class ClassificationHead(Head):
         outputs: Number of logits.
         dropout: Probability, 0 to 1.
         prior: Probability that an untrained head gives for every output; None leaves the bias at 0.
+        strides: The encoder's strides.
     """
 
     def __init__(
-        self, channels: Sequence[int], outputs: int, dropout: float = 0.0, *, prior: float | None = None
+        self,
+        channels: Sequence[int],
+        outputs: int,
+        dropout: float = 0.0,
+        *,
+        prior: float | None = None,
+        strides: Sequence[int] = STRIDES,
     ) -> None:
         super().__init__()
         self.levels = len(channels)
+        self.stride = strides[self.levels - 1]
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(channels[-1], outputs)
         initialize_output(self.output, prior)
 
     def forward(self, features: Sequence[Tensor], size: tuple[int, int], valid: Tensor | None = None) -> Tensor:
         """Gives logits (B, outputs); cells outside ``valid`` are not averaged."""
-        inside = None if valid is None else cells_inside(valid, STRIDES[self.levels - 1])
+        inside = None if valid is None else cells_inside(valid, self.stride)
         return self.output(self.dropout(mean(features[self.levels - 1], inside)))  # type: ignore[no-any-return]
 
 
@@ -89,6 +100,8 @@ class ClassMapHead(Head):
             networks for object detection", CVPR 2017); 0 reads that level alone and computes no deeper one.
         prior: Probability of a class that an untrained head gives.
         dropout: Probability that a feature channel is dropped in training.
+        level: The encoder level that is read, from 1; None for the last one of the stride (with ``fuse`` the first).
+        strides: The encoder's strides.
 
     Raises:
         ConfigError: An argument is out of its range.
@@ -107,15 +120,17 @@ class ClassMapHead(Head):
         fuse: int = 0,
         prior: float = 0.02,
         dropout: float = 0.0,
+        level: int | None = None,
+        strides: Sequence[int] = STRIDES,
     ) -> None:
         super().__init__()
         self.stride = stride
-        level = _level_of(stride)
+        level = _level_of(stride, strides, level, first=fuse > 0)
         self.levels = len(channels) if fuse else level
         width = fuse or channels[level - 1]
         self.attention = GatedAttention(width, classes) if pooling == "attention" else None
         self.pool = build_pooling("mean" if self.attention else pooling, sharpness, cells=top_cells, share=top_share)
-        self.merge: nn.Module = TopDownFusion(channels, level, fuse) if fuse else _Level(level)
+        self.merge: nn.Module = TopDownFusion(channels, level, fuse, strides) if fuse else _Level(level)
         self.dropout = nn.Dropout2d(dropout)
         self.output = nn.Conv2d(width, classes, kernel_size=1)
         initialize_output(self.output, prior)
@@ -147,11 +162,13 @@ class TopDownFusion(nn.Module):
         channels: The encoder's channels, finest first.
         level: The level of the result, from 1.
         width: Channels of the result.
+        strides: The encoder's strides; a level of the stride of the one before it is not upsampled.
     """
 
-    def __init__(self, channels: Sequence[int], level: int, width: int) -> None:
+    def __init__(self, channels: Sequence[int], level: int, width: int, strides: Sequence[int] = STRIDES) -> None:
         super().__init__()
         self.level = level
+        self.factors = [after // before for before, after in pairwise(strides[level - 1 : len(channels)])]
         self.lateral = nn.ModuleList(nn.Conv2d(count, width, 1, bias=False) for count in channels[level - 1 :])
         self.finish = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU())
 
@@ -159,10 +176,10 @@ class TopDownFusion(nn.Module):
         """Gives (B, width, h, w) of the level."""
         pyramid = [layer(x) for layer, x in zip(self.lateral, features[self.level - 1 :], strict=True)]
         merged = pyramid.pop()
-        while pyramid:
-            finer = pyramid.pop()
-            doubled = F.interpolate(merged, scale_factor=2.0, mode="bilinear", align_corners=False)
-            merged = finer + doubled[..., : finer.shape[-2], : finer.shape[-1]]
+        for finer, factor in zip(reversed(pyramid), reversed(self.factors), strict=True):
+            if factor > 1:
+                merged = F.interpolate(merged, scale_factor=float(factor), mode="bilinear", align_corners=False)
+            merged = finer + merged[..., : finer.shape[-2], : finer.shape[-1]]
         return self.finish(merged)  # type: ignore[no-any-return]
 
 
@@ -195,7 +212,14 @@ def initialize_output(layer: nn.Conv2d | nn.Linear, prior: float | None, std: fl
         nn.init.constant_(layer.bias, 0.0 if prior is None else math.log(prior / (1 - prior)))
 
 
-def _level_of(stride: int) -> int:
-    if stride not in STRIDES[1:]:
-        raise ConfigError("the stride of class maps must be 4, 8, 16 or 32", found=stride)
-    return STRIDES.index(stride) + 1
+def _level_of(stride: int, strides: Sequence[int], level: int | None, *, first: bool) -> int:
+    """The encoder level, from 1, of a map's stride: the one asked for, or the first or last of that stride."""
+    known = [place for place, value in enumerate(strides, start=1) if value == stride and value >= _LEAST_STRIDE]
+    if not known:
+        offered = sorted({value for value in strides if value >= _LEAST_STRIDE})
+        remedy = f"the encoder has levels of stride {', '.join(map(str, offered))}"
+        raise ConfigError("no level of the encoder has this stride of class maps", found=stride, remedy=remedy)
+    if level is not None and level not in known:
+        found, remedy = f"level {level}", f"level {' or '.join(map(str, known))}, or leave it out"
+        raise ConfigError(f"this level of the encoder has not the stride {stride}", found=found, remedy=remedy)
+    return level or known[0 if first else -1]

@@ -23,6 +23,7 @@ from medmtl.tasks.inference_config import InferenceConfig
 
 if TYPE_CHECKING:
     from medmtl.data.samples import Sample
+    from medmtl.tasks.localization_candidates import DiscConfig
 
 
 class TaskConfig(Block):
@@ -101,6 +102,16 @@ class Task(ABC, Generic[C, P, R]):
     def inference(self) -> InferenceConfig | None:
         """How whole images are looked at; None: once, in one forward pass with the other tasks."""
         return None
+
+    @property
+    def exclusion(self) -> DiscConfig | None:
+        """Where the optic disc comes from, for a task that looks for nothing there."""
+        return None
+
+    @property
+    def aids(self) -> tuple[AnyTarget, ...]:
+        """Files beyond the target that predictions read, where a sample has them."""
+        return ()
 
     @abstractmethod
     def build_head(self, encoder: Encoder) -> Head:

@@ -16,7 +16,7 @@ from torch import Tensor
 from medmtl.data.targets import LabelClass, LabelTarget, MaskLayer, MaskTarget
 from medmtl.data.transforms import AnyTarget, sample_masks
 from medmtl.errors import ConfigError, suggestion
-from medmtl.evaluation import Candidates, Findings, lesion_targets, match, peaks, random_candidates
+from medmtl.evaluation import Candidates, Findings, lesion_targets, match, random_candidates
 from medmtl.geometry import Geometry
 from medmtl.models import ClassMapHead, ClassMaps, Encoder, Head
 from medmtl.optim import TaskLoss
@@ -24,6 +24,7 @@ from medmtl.randomness import derive_seed
 from medmtl.tasks.base import Origin, Settings, Task, tasks
 from medmtl.tasks.inference_config import InferenceConfig
 from medmtl.tasks.labels import auc_figures, label_classes, label_thresholds, masked_binary_loss, positive_texts
+from medmtl.tasks.localization_candidates import DiscConfig, calibration_scores, map_candidates, without_rim
 from medmtl.tasks.localization_config import LesionConfig, LocalizationConfig, ReadingConfig
 from medmtl.tasks.localization_figures import localization_findings, localization_row
 from medmtl.tasks.localization_records import (
@@ -89,6 +90,17 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
         """Scales and tiles, where they were asked for."""
         return None if self.config.inference.plain else self.config.inference
 
+    @property
+    def exclusion(self) -> DiscConfig | None:
+        """Where the optic disc comes from, where it was asked for."""
+        return self.config.candidates.disc
+
+    @property
+    def aids(self) -> tuple[AnyTarget, ...]:
+        """The manifest's masks of the optic disc, where they are asked for."""
+        column = self.exclusion.column if self.exclusion is not None else None
+        return () if column is None else (MaskTarget(self.name, (MaskLayer("disc", column),)),)
+
     def build_head(self, encoder: Encoder) -> Head:
         """A 1x1 convolution to one map per class, pooled to the image's logits."""
         config = self.config
@@ -103,6 +115,8 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
             fuse=config.fuse,
             prior=config.prior,
             dropout=config.dropout,
+            level=config.level,
+            strides=encoder.strides,
         )
 
     def labelled_rows(self, target: Tensor, field: Tensor) -> Tensor:
@@ -115,7 +129,7 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
             return masked_binary_loss(output.logits.float(), target)
 
     def predictions(self, output: ClassMaps, field: Tensor) -> list[LocalizationPrediction]:
-        """Maps at the view's resolution, and the candidates in them."""
+        """Maps at the view's resolution, and the candidates in them, none outside ``field`` less its rim."""
         maps = F.interpolate(output.maps.float(), size=field.shape[-2:], mode="bilinear").cpu().numpy()
         logits = output.logits.float().cpu().numpy()
         fields = field[:, 0].cpu().numpy() > 0
@@ -125,8 +139,12 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
         self, maps: npt.NDArray[np.float32], logits: npt.NDArray[np.float32], field: npt.NDArray[np.bool_]
     ) -> LocalizationPrediction:
         settings = self.config.candidates
-        found = tuple(peaks(one, min_distance=settings.min_distance, limit=settings.limit, valid=field) for one in maps)
-        return LocalizationPrediction(maps, logits, found)
+        valid = without_rim(field, settings.rim)
+        found = tuple(map_candidates(one, settings, valid) for one in maps)
+        if settings.threshold is None:
+            return LocalizationPrediction(maps, logits, found)
+        scores = tuple(calibration_scores(one, settings, valid) for one in maps)
+        return LocalizationPrediction(maps, logits, found, scores)
 
     def restore(self, prediction: LocalizationPrediction, geometry: Geometry) -> LocalizationPrediction:
         """Candidates in original pixels; the maps stay in the view's, for whoever wants to draw them."""
@@ -174,7 +192,7 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
             logits=prediction.logits,
             labels=truth.labels,
             readings=truth.readings,
-            scores=tuple(item.score for item in prediction.candidates),
+            scores=prediction.scores or tuple(item.score for item in prediction.candidates),
             matches=matches,
             random={
                 (name, reach): match(chance, item, tolerance=reach)

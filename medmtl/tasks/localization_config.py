@@ -10,6 +10,7 @@ from medmtl.config import Block
 from medmtl.tasks.base import TaskConfig
 from medmtl.tasks.inference_config import InferenceConfig
 from medmtl.tasks.labels import LabelConfig
+from medmtl.tasks.localization_candidates import CandidateConfig
 
 Tolerance = Annotated[float, Field(ge=0, le=1000)]
 """Pixels of the original image."""
@@ -35,13 +36,6 @@ class ReadingConfig(Block):
     positive: list[str | int] = Field(default_factory=list, description="Cell texts that mean present; default 1.")
 
 
-class CandidateConfig(Block):
-    """How candidates are taken from a map."""
-
-    min_distance: float = Field(13, ge=1, description="Least distance between two candidates, in pixels of the view.")
-    limit: int = Field(60, ge=1, description="Most candidates per image and class.")
-
-
 class LocalizationConfig(TaskConfig):
     """Keys of a localization task."""
 
@@ -55,6 +49,12 @@ class LocalizationConfig(TaskConfig):
         default_factory=list, description="Further image-level labels to hold scores against."
     )
     stride: Literal[4, 8, 16, 32] = Field(16, description="Pixels of the view per cell of the maps.")
+    level: int | None = Field(
+        None,
+        ge=2,
+        le=5,
+        description="Encoder level that the maps are read from; empty = the last of that stride (with `fuse` the first). An early one sees less around a cell.",
+    )
     fuse: int = Field(
         0, ge=0, le=512, description="Channels of a top-down fusion of deeper features into the maps' level; 0 = none."
     )

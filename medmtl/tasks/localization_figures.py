@@ -36,7 +36,7 @@ def localization_findings(
     parts = [label_findings(scores, labels, classes, patients, settings)]
     parts.append(_reading_findings(records, classes, config.readings, settings))
     parts += [_lesion_findings(records, *pair, reach, settings) for pair, reach in product(pairs, config.tolerances)]
-    parts.append(Findings(notes=(config.pooling_caption,)))
+    parts.append(Findings(notes=tuple(filter(None, (config.pooling_caption, config.candidates.caption)))))
     return joined(parts, labelled=len(records))
 
 

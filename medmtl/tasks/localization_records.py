@@ -20,11 +20,13 @@ class LocalizationPrediction:
         maps: (C, s, s) logits, in the pixels of the view.
         logits: (C,) of the image.
         candidates: Per class, in the pixels of the view or, once restored, of the original image.
+        scores: Per class, scores of the map's peaks without a threshold; None where the candidates have none either.
     """
 
     maps: npt.NDArray[np.float32]
     logits: npt.NDArray[np.float32]
     candidates: tuple[Candidates, ...]
+    scores: tuple[npt.NDArray[np.float64], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class LocalizationTruth:
 
 @dataclass(frozen=True)
 class LocalizationRecord:
-    """Scores and labels of one image, and its candidates: scores by class, matches by (lesion, map, tolerance).
+    """Scores and labels of one image, and its candidates: scores of peaks by class, matches by (lesion, map, tolerance).
 
     ``random`` are the matches of random points, by (lesion, tolerance).
     """

@@ -54,6 +54,7 @@ class Setup:
         targets = [task.target for task in self.tasks]
         check_labels(self.cohort.training, targets, self.cohort.validation)
         check_files([*self.cohort.training, *self.cohort.validation], targets)
+        check_files(self.cohort.validation, [target for task in self.tasks for target in task.aids])
 
     def _check_combinations(self) -> None:
         if self.config.training.patience is not None and not self.cohort.validation:
