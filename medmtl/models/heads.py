@@ -75,11 +75,13 @@ class ClassMaps(NamedTuple):
         maps: Logits (B, C, h, w).
         logits: Of the image (B, C), float32.
         attention: Scores of attention pooling (B, C, h, w), before the softmax; None for any other pooling.
+        evidence: The maps less the class's bias (B, C, h, w); None where nobody asked for it.
     """
 
     maps: Tensor
     logits: Tensor
     attention: Tensor | None = None
+    evidence: Tensor | None = None
 
 
 class ClassMapHead(Head):
@@ -100,6 +102,7 @@ class ClassMapHead(Head):
             networks for object detection", CVPR 2017); 0 reads that level alone and computes no deeper one.
         prior: Probability of a class that an untrained head gives.
         dropout: Probability that a feature channel is dropped in training.
+        keep_evidence: Also give the maps less the bias, for a loss that needs them.
         level: The encoder level that is read, from 1; None for the last one of the stride (with ``fuse`` the first).
         strides: The encoder's strides.
 
@@ -120,11 +123,13 @@ class ClassMapHead(Head):
         fuse: int = 0,
         prior: float = 0.02,
         dropout: float = 0.0,
+        keep_evidence: bool = False,
         level: int | None = None,
         strides: Sequence[int] = STRIDES,
     ) -> None:
         super().__init__()
         self.stride = stride
+        self.keep_evidence = keep_evidence
         level = _level_of(stride, strides, level, first=fuse > 0)
         self.levels = len(channels) if fuse else level
         width = fuse or channels[level - 1]
@@ -140,7 +145,10 @@ class ClassMapHead(Head):
         merged = self.dropout(self.merge(features))
         maps = self.output(merged)
         scores = None if self.attention is None else self.attention(merged)
-        return ClassMaps(maps, self.pooled(maps, valid, scores), scores)
+        evidence = (
+            maps - self.output.bias[:, None, None] if self.keep_evidence and self.output.bias is not None else None
+        )
+        return ClassMaps(maps, self.pooled(maps, valid, scores), scores, evidence)
 
     def pooled(self, maps: Tensor, valid: Tensor | None = None, attention: Tensor | None = None) -> Tensor:
         """From maps of this head, also merged ones, to the image's logits (B, C).

@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from medmtl.config import Block, TaskBlock, validate_block
+from medmtl.data.targets import MaskTarget
 from medmtl.data.transforms import AnyTarget
 from medmtl.evaluation import Findings
 from medmtl.geometry import Geometry
@@ -109,6 +110,11 @@ class Task(ABC, Generic[C, P, R]):
         return None
 
     @property
+    def side_target(self) -> MaskTarget | None:
+        """Masks that training reads beside the target, named so that no task can be: for :meth:`side_loss`."""
+        return None
+
+    @property
     def aids(self) -> tuple[AnyTarget, ...]:
         """Files beyond the target that predictions read, where a sample has them."""
         return ()
@@ -124,6 +130,10 @@ class Task(ABC, Generic[C, P, R]):
     @abstractmethod
     def loss(self, output: Any, target: Tensor, field: Tensor) -> TaskLoss:
         """Sum over the labelled samples of the sample's loss, and their number; computed in fp32."""
+
+    def side_loss(self, output: Any, target: Tensor, side: Tensor, field: Tensor) -> TaskLoss:
+        """The loss where the batch also holds the masks of :attr:`side_target`, (B, L, H, W)."""
+        return self.loss(output, target, field)
 
     @abstractmethod
     def predictions(self, output: Any, field: Tensor) -> list[P]:

@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from medmtl.config import Block
+from medmtl.data.targets import LabelClass
 from medmtl.tasks.base import TaskConfig
 from medmtl.tasks.inference_config import InferenceConfig
-from medmtl.tasks.labels import LabelConfig
+from medmtl.tasks.labels import LabelConfig, positive_texts
 from medmtl.tasks.localization_candidates import CandidateConfig
+from medmtl.tasks.localization_losses import MaskLossConfig, SparsityConfig
 
 Tolerance = Annotated[float, Field(ge=0, le=1000)]
 """Pixels of the original image."""
@@ -34,6 +36,11 @@ class ReadingConfig(Block):
     map: str = Field(description="The class whose score is read.")
     column: str = Field(description="Label column without `label:`.")
     positive: list[str | int] = Field(default_factory=list, description="Cell texts that mean present; default 1.")
+
+    @property
+    def label(self) -> LabelClass:
+        """Where the label is read."""
+        return LabelClass(f"{self.map}~{self.column}", self.column, positive_texts(self.positive))
 
 
 class LocalizationConfig(TaskConfig):
@@ -69,6 +76,10 @@ class LocalizationConfig(TaskConfig):
     )
     prior: float = Field(0.02, gt=0, lt=1, description="Probability of a class that the untrained head gives.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout of feature channels before the maps.")
+    sparsity: SparsityConfig = Field(default_factory=SparsityConfig)
+    masks: MaskLossConfig | None = Field(
+        None, description="Learn from lesion masks too, where training samples have them; empty = labels alone."
+    )
     inference: InferenceConfig = Field(default_factory=InferenceConfig)
     candidates: CandidateConfig = Field(default_factory=CandidateConfig)
     tolerances: list[Tolerance] = Field(

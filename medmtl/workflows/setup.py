@@ -54,6 +54,8 @@ class Setup:
         targets = [task.target for task in self.tasks]
         check_labels(self.cohort.training, targets, self.cohort.validation)
         check_files([*self.cohort.training, *self.cohort.validation], targets)
+        sides = [task.side_target for task in self.tasks if task.side_target is not None]
+        check_files(self.cohort.training, sides)
         check_files(self.cohort.validation, [target for task in self.tasks for target in task.aids])
 
     def _check_combinations(self) -> None:
@@ -146,6 +148,8 @@ def view_data(
         # A sample that says nothing about a view's tasks would only cost time.
         mine = [sample for sample in samples if any(task.target.labelled(sample) for task in tasks)]
         targets = [task.target for task in tasks]
+        if training:
+            targets += [task.side_target for task in tasks if task.side_target is not None]
         dataset = ViewDataset(
             mine,
             setup.config.views[view],
