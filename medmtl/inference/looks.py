@@ -12,10 +12,11 @@ from torch.nn import functional as F
 
 from medmtl.data.loading import Batch
 from medmtl.inference.network import Network
+from medmtl.inference.removal import Mask, filled, iterated
 from medmtl.inference.tiles import Evidence, Look, tiled
 from medmtl.models import ClassMaps
 from medmtl.tasks import AnyTask
-from medmtl.tasks.inference_config import InferenceConfig
+from medmtl.tasks.inference_config import InferenceConfig, RemovalConfig
 
 
 def task_outputs(network: Network, tasks: Sequence[AnyTask], batch: Batch) -> dict[str, Any]:
@@ -42,7 +43,7 @@ def looked(network: Network, task: str, batch: Batch, settings: InferenceConfig)
         network: The network, in evaluation mode.
         task: A task with class maps.
         batch: Whole views, with the finer image where the settings ask for one.
-        settings: Scales and tiles.
+        settings: Scales, tiles, and whether what is found is taken away.
     """
     head: Any = network.heads[task]
 
@@ -58,12 +59,32 @@ def looked(network: Network, task: str, batch: Batch, settings: InferenceConfig)
         )
 
     images = scaled_images(batch.image, batch.fine, settings)
-    merged = merged_scales(in_tiles, images, settings.merge)
+    if settings.removal is None:
+        merged = merged_scales(in_tiles, images, settings.merge)
+    else:
+        merged = _without_what_was_found(in_tiles, images, batch.field, settings, settings.removal)
     side = max(image.shape[-1] for image in images.values())
     field = batch.field
     if field.shape[-1] != side:
         field = F.interpolate(field.float(), size=(side, side), mode="nearest-exact")
     return ClassMaps(merged.maps, head.pooled(merged.maps, field, merged.attention), merged.attention)
+
+
+def _without_what_was_found(
+    look: Look, images: Mapping[float, Tensor], field: Tensor, settings: InferenceConfig, removal: RemovalConfig
+) -> Evidence:
+    """Image by image, because each has its own places; the field is (B, 1, s, s)."""
+    found = []
+    for row, inside in enumerate(field[:, 0].cpu().numpy() > 0):
+        own = {scale: image[row : row + 1] for scale, image in images.items()}
+
+        def without(removed: Mask, own: Mapping[float, Tensor] = own, inside: Mask = inside) -> Evidence:
+            left = {scale: filled(image, removed, inside, removal.fill) for scale, image in own.items()}
+            return merged_scales(look, left, settings.merge)
+
+        found.append(iterated(without, inside, removal)[0])
+    scores = [item.attention for item in found if item.attention is not None]
+    return Evidence(torch.cat([item.maps for item in found]), torch.cat(scores) if scores else None)
 
 
 def scaled_images(image: Tensor, fine: Tensor | None, settings: InferenceConfig) -> Mapping[float, Tensor]:

@@ -15,6 +15,22 @@ Scale = Annotated[float, Field(ge=0.25, le=4)]
 """Of the view: 2 shows twice as many pixels a side."""
 
 
+class RemovalConfig(Block):
+    """Take away what was found and look again; the maps are the maximum over all looks."""
+
+    rounds: int = Field(
+        3, ge=1, le=20, description="Most looks after the first; none without a new place to take away."
+    )
+    threshold: float = Field(0.0, ge=-100, le=100, description="Least value of the map, a logit, that is taken away.")
+    radius: float = Field(
+        12.0, ge=1, le=500, description="Radius of what is taken away around a peak, in pixels of the view."
+    )
+    places: int = Field(20, ge=1, description="Most places taken away in a round, of all classes together.")
+    fill: Literal["inpaint", "mean"] = Field(
+        "inpaint", description="Filled from around it, or with the mean color of the field."
+    )
+
+
 class InferenceConfig(Block):
     """One look at the image as a view shows it, or several, or tiles; also in validation, so that thresholds fit."""
 
@@ -39,6 +55,8 @@ class InferenceConfig(Block):
         "gaussian", description="Weight of a tile's pixels where tiles overlap: falling off from its middle, or equal."
     )
 
+    removal: RemovalConfig | None = Field(None, description="Take evidence away and look again; empty = one look.")
+
     @field_validator("scales")
     @classmethod
     def _each_once(cls, value: list[float]) -> list[float]:
@@ -56,7 +74,7 @@ class InferenceConfig(Block):
     @property
     def plain(self) -> bool:
         """Whether this is one look at the whole view."""
-        return self.scales == [1.0] and self.tile is None
+        return self.scales == [1.0] and self.tile is None and self.removal is None
 
     def side(self, view: int, scale: float) -> int:
         """Side in pixels at which an image is looked at.

@@ -58,6 +58,8 @@ LOOKS = [
     {"scales": [0.5, 1, 1.5], "merge": "max"},
     {"scales": [0.5]},
     {"scales": [2], "tile": 64, "overlap": 0.5},
+    {"removal": {"threshold": -5, "radius": 6}},
+    {"scales": [1, 2], "tile": 96, "removal": {"threshold": -5, "fill": "mean", "rounds": 2}},
 ]
 
 
@@ -68,13 +70,13 @@ def test_the_pooled_map_is_still_the_image_logit_and_other_tasks_see_no_differen
     _, _, plain = predictions(config_with({}, pooling=pooling), samples)
     config = config_with(inference, pooling=pooling)
     again, tasks, several = predictions(config, samples)
-    side = round(64 * max(inference["scales"]))
+    side = round(64 * max(inference.get("scales", [1])))
     for before, after in zip(plain, several, strict=True):
         np.testing.assert_array_equal(before.predictions["grade"], after.predictions["grade"])
         np.testing.assert_array_equal(before.image, after.image)
         assert before.geometry == after.geometry
         assert after.predictions["les"].maps.shape == (1, 64, 64)
-        assert abs(before.predictions["les"].logits - after.predictions["les"].logits).max() > 1e-4
+        assert abs(before.predictions["les"].maps - after.predictions["les"].maps).max() > 1e-4
     # the invariant on the network's own output, by the head's pooling over the field
     (batch,) = list(evaluation_batches(samples[:2], "field", tasks, config, targets=False))
     assert (batch.fine is None) == (side <= 64)
@@ -160,6 +162,8 @@ def test_merging_is_the_mean_or_maximum_of_what_each_scale_says():
         ({"overlap": 0.9}, "tasks.les.inference.overlap"),
         ({"blend": "gauss"}, "did you mean 'gaussian'"),
         ({"tiles": 3}, "did you mean 'tile'"),
+        ({"removal": {"rounds": 0}}, "tasks.les.inference.removal.rounds"),
+        ({"removal": {"fill": "black"}}, "tasks.les.inference.removal.fill"),
     ],
 )
 def test_contradictions_are_said(inference, said):
