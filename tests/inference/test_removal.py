@@ -57,7 +57,7 @@ def test_each_round_shows_what_the_one_before_hid(rounds, expected):
 def test_it_stops_when_nothing_passes_the_threshold():
     network = Winner()
     evidence, removed = iterated(network, FIELD, RemovalConfig(rounds=10, threshold=0.5, radius=6))
-    assert found(evidence) == [5, 4, 3, 2]  # 2 is -4 + 6 · 0.875² = 0.59 in pixels, 0.5 is -0.55: seen, not taken away
+    assert found(evidence) == [5, 4, 3, 2, 0.5]  # the last is -4 + 4.5 · 0.875² = -0.55 in pixels: seen, not taken away
     assert len(removed) == 5
     network = Winner()
     evidence, removed = iterated(network, FIELD, RemovalConfig(threshold=9))
