@@ -106,4 +106,5 @@ def _highest(total: Evidence, latest: Evidence, removed: Mask) -> Evidence:
 def _at_size(mask: Mask, size: tuple[int, ...]) -> Mask:
     if mask.shape == tuple(size):
         return mask
-    return cv2.resize(mask.astype(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT) > 0
+    resized = cv2.resize(mask.astype(np.uint8), (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.asarray(resized > 0)

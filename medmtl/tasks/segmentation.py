@@ -67,9 +67,7 @@ class Segmentation(Task[SegmentationConfig, Prediction, SegmentationRecord]):
         # A softmax sees differences of logits only: one bias for all would say nothing.
         prior = None if self.config.exclusive else self.config.prior
         stride, strides = self.config.output_stride, encoder.strides
-        return SegmentationHead(
-            encoder.channels, outputs, channels, output_stride=stride, prior=prior, strides=strides
-        )
+        return SegmentationHead(encoder.channels, outputs, channels, output_stride=stride, prior=prior, strides=strides)
 
     def labelled_rows(self, target: Tensor, field: Tensor) -> Tensor:
         """Samples with a labelled pixel inside the field of view."""
