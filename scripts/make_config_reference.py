@@ -63,17 +63,22 @@ def task_section(name: str) -> str:
     config = tasks.get(name).config_type
     fields = {key: field for key, field in config.model_fields.items() if key != "type"}
     text = f"## `tasks.NAME` with `type: {name}`\n\n{summary(tasks.get(name))}\n\n{table(fields)}"
+    return text + "".join(f"\n\n{part}" for part in inner_sections(fields))
+
+
+def inner_sections(fields: dict[str, FieldInfo], path: str = "") -> Iterator[str]:
+    """The keys of the blocks inside a block, and of those inside them, each under its path."""
     for key, field in fields.items():
         for inner in blocks_in(field.annotation):
             step = (
-                f"{key}.CLASS"
+                f"{path}{key}.CLASS"
                 if "dict" in str(field.annotation)
-                else f"each of {key}"
+                else f"each of {path}{key}"
                 if "list" in str(field.annotation)
-                else key
+                else f"{path}{key}"
             )
-            text += f"\n\n`{step}`: {summary(inner)}\n\n{table(inner.model_fields)}"
-    return text
+            yield f"`{step}`: {summary(inner)}\n\n{table(inner.model_fields)}"
+            yield from inner_sections(inner.model_fields, f"{step}.")
 
 
 def method_section(name: str) -> str:

@@ -20,8 +20,17 @@ _TAKEN = frozenset({"image", "field", "geometry", "index", "error", "sample", "m
 class EncoderConfig(Block):
     """The shared encoder."""
 
-    name: str = Field("efficientnet-lite0", description="Encoder: efficientnet-lite0, efficientnet-b0 ... b7.")
-    weights: str = Field("imagenet", description="`imagenet`, `none`, or the path of a local weights file.")
+    name: str = Field(
+        "efficientnet-lite0",
+        description="Encoder: efficientnet-lite0, efficientnet-b0 ... b7, or bagnet9, 17 or 33 (also with `-small`), whose cells see no more pixels than that.",
+    )
+    weights: str = Field(
+        "imagenet", description="`imagenet`, `none`, or the path of a local weights file; bagnets have no `imagenet`."
+    )
+    output_stride: Literal[8, 16, 32] = Field(
+        32,
+        description="Pixels per cell of the deepest level: 16 and 8 by dilation, weights kept (efficientnet-lite0); slower.",
+    )
     batch_norm_momentum: float = Field(
         0.1,
         gt=0,

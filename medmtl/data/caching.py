@@ -89,6 +89,7 @@ def cached(
     *,
     progress: Progress,
     blank: bool = False,
+    fine: int | None = None,
 ) -> Dataset:
     """The fixed part of each sample, kept as asked.
 
@@ -100,13 +101,14 @@ def cached(
         folder: Folder of the disk cache.
         progress: Where a bar is shown while the memory cache fills.
         blank: Accept images that are all black.
+        fine: Side of a second, finer image of the view; None for none.
 
     Raises:
         MedmtlError: The memory cache met a sample that cannot be read.
     """
-    transform = fixed_transforms(view, targets, blank=blank)
+    transform = fixed_transforms(view, targets, blank=blank, fine=fine)
     if cache == "disk" and folder is not None:
-        recipe = _recipe(view, targets)
+        recipe = _recipe(view, targets, fine)
         items = [{"sample": sample, "key": content_key(sample, recipe)} for sample in samples]
         return DiskCache(items, transform, folder)
     items = [{"sample": sample} for sample in samples]
@@ -132,8 +134,8 @@ def mendable(error: BaseException) -> MedmtlError:
     raise error
 
 
-def _recipe(view: ViewConfig, targets: Sequence[AnyTarget]) -> str:
-    fixed = view.model_dump(include={"size", "crop", "contrast"})
+def _recipe(view: ViewConfig, targets: Sequence[AnyTarget], fine: int | None) -> str:
+    fixed = view.model_dump(include={"size", "crop", "contrast"}) | ({} if fine is None else {"fine": fine})
     return json.dumps([VERSION, fixed, [repr(target) for target in targets]], sort_keys=True)
 
 

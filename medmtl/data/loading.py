@@ -7,7 +7,8 @@ import signal
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from medmtl.data.caching import cached, mendable
 from medmtl.data.samples import Sample
 from medmtl.data.sampling import Draw
 from medmtl.data.targets import AnyTarget
-from medmtl.data.transforms import random_transforms
+from medmtl.data.transforms import FINE, random_transforms
 from medmtl.errors import MedmtlError, TrainingError
 from medmtl.progress import Progress
 
@@ -40,6 +41,7 @@ class Batch:
         targets: Per task: mask layers (B, C, h, w) uint8 with 255 for unknown, or labels (B, C) float32 with NaN.
         geometry: (B, 6) int64, see :class:`medmtl.geometry.Geometry`.
         index: (B,) int64, position of the sample in its list.
+        fine: (B, 3, f, f) float32 in [0, 1], the view with more pixels, where it was asked for.
     """
 
     view: str
@@ -48,18 +50,22 @@ class Batch:
     targets: Mapping[str, Tensor]
     geometry: Tensor
     index: Tensor
+    fine: Tensor | None = None
 
     def to(self, device: torch.device, *, channels_last: bool = False) -> Batch:
         """The batch on a device."""
         memory = torch.channels_last if channels_last else torch.contiguous_format
-        image = self.image.to(device, non_blocking=True, memory_format=memory)
-        targets = {name: value.to(device, non_blocking=True) for name, value in self.targets.items()}
-        return Batch(self.view, image, self.field.to(device, non_blocking=True), targets, self.geometry, self.index)
+        move = partial(Tensor.to, device=device, non_blocking=True)
+        return self._moved(partial(move, memory_format=memory), move)
 
     def pin_memory(self) -> Batch:
         """The batch in page-locked memory, for faster copies to a GPU."""
-        targets = {name: value.pin_memory() for name, value in self.targets.items()}
-        return Batch(self.view, self.image.pin_memory(), self.field.pin_memory(), targets, self.geometry, self.index)
+        return self._moved(Tensor.pin_memory, Tensor.pin_memory)
+
+    def _moved(self, image: Callable[[Tensor], Tensor], rest: Callable[[Tensor], Tensor]) -> Batch:
+        targets = {name: rest(value) for name, value in self.targets.items()}
+        fine = None if self.fine is None else image(self.fine)
+        return replace(self, image=image(self.image), field=rest(self.field), targets=targets, fine=fine)
 
 
 class ViewDataset(torch.utils.data.Dataset[dict[str, Any]]):
@@ -74,6 +80,7 @@ class ViewDataset(torch.utils.data.Dataset[dict[str, Any]]):
         cache_dir: Folder of the disk cache.
         progress: Where a bar is shown while the memory cache fills; nowhere by default.
         blank: Accept images that are all black, for which no field of view can be found.
+        fine: Side of a second image of the view, with more pixels, that each item brings besides; evaluation only.
     """
 
     def __init__(
@@ -87,12 +94,13 @@ class ViewDataset(torch.utils.data.Dataset[dict[str, Any]]):
         cache_dir: Path | None = None,
         progress: Progress | None = None,
         blank: bool = False,
+        fine: int | None = None,
     ) -> None:
         self.samples = list(samples)
         self.random = random_transforms(view, targets, training=training)
         with _plain_tensors():
             shown = progress or Progress(quiet=True)
-            self.fixed = cached(self.samples, view, targets, cache, cache_dir, progress=shown, blank=blank)
+            self.fixed = cached(self.samples, view, targets, cache, cache_dir, progress=shown, blank=blank, fine=fine)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -122,11 +130,12 @@ def _plain_tensors() -> Iterator[None]:
 
 def collate(view: str, items: Sequence[Mapping[str, Any]]) -> Batch:
     """Stacks items into a batch; what is unknown stays marked as unknown."""
-    reserved = {"image", "field", "geometry", "index"}
+    reserved = {"image", "field", "geometry", "index", FINE}
     targets = {key: torch.stack([item[key] for item in items]) for key in items[0] if key not in reserved}
     index = torch.tensor([item["index"] for item in items])
     stacked = {key: torch.stack([item[key] for item in items]) for key in ("image", "field", "geometry")}
-    return Batch(view=view, targets=targets, index=index, **stacked)
+    fine = torch.stack([item[FINE] for item in items]) if FINE in items[0] else None
+    return Batch(view=view, targets=targets, index=index, fine=fine, **stacked)
 
 
 class _Collate:

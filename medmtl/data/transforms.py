@@ -32,6 +32,9 @@ from medmtl.data.targets import MaskTarget
 from medmtl.errors import ImageError
 from medmtl.geometry import Geometry, centred_square, take_view
 
+FINE = "image.fine"
+"""The entry of a view's finer image; no task can have this name."""
+
 VERSION = 1
 """Version of the fixed transforms; part of the key of every cached sample, raised when their output changes."""
 
@@ -105,22 +108,29 @@ def read_field(sample: Sample, image: npt.NDArray[np.float32]) -> FieldOfView:
 class TakeView(Transform):
     """Crops to the square around the field of view, resizes, and encodes the targets of the view's tasks.
 
-    Gives ``image`` (3, s, s) uint8, ``field`` (1, s, s) uint8, one entry per task, and ``geometry`` (6,) int64.
-    The surround is set to zero, so that what is printed there teaches nothing.
+    Gives ``image`` (3, s, s) uint8, ``field`` (1, s, s) uint8, one entry per task, ``geometry`` (6,) int64, and
+    ``image.fine`` (3, fine, fine) uint8 where asked for. The surround is set to zero, so that what is printed there
+    teaches nothing.
+
+    Args:
+        view: The view.
+        targets: What its tasks ask for.
+        fine: Side of the finer image; None for none.
     """
 
-    def __init__(self, view: ViewConfig, targets: Sequence[AnyTarget]) -> None:
+    def __init__(self, view: ViewConfig, targets: Sequence[AnyTarget], fine: int | None = None) -> None:
         self.view = view
         self.targets = list(targets)
+        self.finer = None if fine is None else view.model_copy(update={"size": fine})
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Applies the view to what :class:`LoadSample` read."""
         field: FieldOfView = data["field"]
         image, mask = field_view(data["image"], field, self.view)
         geometry = view_geometry(field, self.view)
-        # Contiguous as caches keep it: sums over an image depend, in their last digit, on its order in memory.
-        planes = np.ascontiguousarray(np.rint(image * 255).astype(np.uint8).transpose(2, 0, 1))
-        result: dict[Hashable, Any] = {"image": planes}
+        result: dict[Hashable, Any] = {"image": _planes(image)}
+        if self.finer is not None:
+            result[FINE] = _planes(field_view(data["image"], field, self.finer)[0])
         result["field"] = mask[None].astype(np.uint8)
         result["geometry"] = np.array(geometry.as_tuple(), dtype=np.int64)
         for target in self.targets:
@@ -132,6 +142,11 @@ class TakeView(Transform):
             return target.encode(data["sample"])
         masks = {column: take_view(mask, geometry, nearest=True) for column, mask in data["masks"].items()}
         return target.encode(masks, (geometry.size, geometry.size))
+
+
+def _planes(image: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    # Contiguous as caches keep it: sums over an image depend, in their last digit, on its order in memory.
+    return np.ascontiguousarray(np.rint(image * 255).astype(np.uint8).transpose(2, 0, 1))
 
 
 def view_geometry(field: FieldOfView, view: ViewConfig) -> Geometry:
@@ -170,7 +185,9 @@ class ToTensors(Transform):
         result = {
             key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for key, value in data.items()
         }
-        result["image"] = result["image"].to(torch.float32) / 255
+        for name in ("image", FINE):
+            if name in result:
+                result[name] = result[name].to(torch.float32) / 255
         return result
 
 
@@ -192,9 +209,11 @@ class RandColord(MapTransform, Randomizable):
         return {**data, "image": changed.clamp_(0, 1) * data["field"]}
 
 
-def fixed_transforms(view: ViewConfig, targets: Sequence[AnyTarget], *, blank: bool = False) -> Compose:
+def fixed_transforms(
+    view: ViewConfig, targets: Sequence[AnyTarget], *, blank: bool = False, fine: int | None = None
+) -> Compose:
     """What is the same every time a sample is shown, and is therefore cached; all-black images where ``blank``."""
-    return Compose([LoadSample(targets, blank=blank), TakeView(view, targets)])
+    return Compose([LoadSample(targets, blank=blank), TakeView(view, targets, fine)])
 
 
 def random_transforms(view: ViewConfig, targets: Sequence[AnyTarget], *, training: bool) -> Compose:

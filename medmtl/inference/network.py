@@ -10,15 +10,22 @@ import torch
 
 from medmtl.config import RunConfig
 from medmtl.errors import CheckpointError, ConfigError
-from medmtl.models import CooperativeNetwork, SharedEncoderNetwork, build_encoder
+from medmtl.inference.exclusions import check_exclusions
+from medmtl.models import CooperativeNetwork, Encoder, SharedEncoderNetwork, build_encoder
 from medmtl.tasks import AnyTask, build_task
 
 Network = SharedEncoderNetwork | CooperativeNetwork
 
 
 def build_tasks(config: RunConfig) -> tuple[AnyTask, ...]:
-    """The tasks of a configuration, in its order."""
-    return tuple(build_task(name, block, seed=config.evaluation.seed) for name, block in config.tasks.items())
+    """The tasks of a configuration, in its order.
+
+    Raises:
+        ConfigError: A task is not as its type asks, or asks for what the others do not give.
+    """
+    tasks = tuple(build_task(name, block, seed=config.evaluation.seed) for name, block in config.tasks.items())
+    check_exclusions(tasks)
+    return tasks
 
 
 def build_network(config: RunConfig, tasks: Sequence[AnyTask], *, pretrained: bool = True) -> Network:
@@ -32,17 +39,21 @@ def build_network(config: RunConfig, tasks: Sequence[AnyTask], *, pretrained: bo
     Raises:
         ConfigError: Unknown encoder, or weights that cannot be had.
     """
-    settings = config.model.encoder
-    weights = settings.weights if pretrained else "none"
+    weights = config.model.encoder.weights if pretrained else "none"
     if config.model.architecture == "cooperative":
-        encoders = {task.name: build_encoder(settings.name, weights, settings.batch_norm_momentum) for task in tasks}
+        encoders = {task.name: _encoder(config, weights) for task in tasks}
         heads = {task.name: task.build_head(encoders[task.name]) for task in tasks}
         cooperation = config.model.cooperation
         return CooperativeNetwork(
             encoders, heads, scales=cooperation.scales, form=cooperation.form, lenders=cooperation.lenders
         )
-    encoder = build_encoder(settings.name, weights, settings.batch_norm_momentum)
+    encoder = _encoder(config, weights)
     return SharedEncoderNetwork(encoder, {task.name: task.build_head(encoder) for task in tasks})
+
+
+def _encoder(config: RunConfig, weights: str) -> Encoder:
+    settings = config.model.encoder
+    return build_encoder(settings.name, weights, settings.batch_norm_momentum, settings.output_stride)
 
 
 def load_weights(network: Network, weights: dict[str, torch.Tensor], where: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from medmtl.config import RunConfig
 from medmtl.data.loading import Batch, ViewDataset, evaluation_loader
 from medmtl.data.samples import Sample
 from medmtl.geometry import Geometry
+from medmtl.inference.exclusions import excluded_places, helpers
+from medmtl.inference.looks import task_outputs
 from medmtl.inference.network import Network
 from medmtl.tasks import AnyTask, Origin
 
@@ -30,6 +33,7 @@ class Predicted:
         image: (s, s, 3) uint8, as the network saw it.
         predictions: By task.
         targets: By task, as the batch holds them.
+        excluded: (s, s) by task, where it was told to look for no candidates.
     """
 
     sample: Sample
@@ -38,6 +42,7 @@ class Predicted:
     image: npt.NDArray[np.uint8]
     predictions: Mapping[str, Any]
     targets: Mapping[str, npt.NDArray[Any]]
+    excluded: Mapping[str, npt.NDArray[np.bool_]] = dataclass_field(default_factory=dict)
 
     @property
     def origin(self) -> Origin:
@@ -51,6 +56,12 @@ def view_tasks(tasks: Sequence[AnyTask]) -> dict[str, list[AnyTask]]:
     for task in tasks:
         views.setdefault(task.config.view, []).append(task)
     return views
+
+
+def fine_side(tasks: Sequence[AnyTask], size: int) -> int | None:
+    """Side of the finer image that tasks of a view of this size look at besides, None where none does."""
+    sides = [task.inference.fine_side(size) for task in tasks if task.inference is not None]
+    return max((side for side in sides if side is not None), default=None)
 
 
 def evaluation_batches(
@@ -73,7 +84,8 @@ def evaluation_batches(
         blank: Accept images that are all black.
     """
     asked = [task.target for task in tasks] if targets else []
-    dataset = ViewDataset(samples, config.views[view], asked, training=False, blank=blank)
+    settings = config.views[view]
+    dataset = ViewDataset(samples, settings, asked, training=False, blank=blank, fine=fine_side(tasks, settings.size))
     return dataset_batches(dataset, view, config, workers=config.data.workers)
 
 
@@ -105,37 +117,65 @@ def predict(
     """
     was_training = network.training
     network.eval()
+    aiding = helpers(tasks, config)
     try:
         for batch in batches:
-            yield from _predict_batch(
-                network, tasks, batch.to(device, channels_last=config.training.channels_last), samples, config
-            )
+            placed = batch.to(device, channels_last=config.training.channels_last)
+            yield from _predict_batch(network, tasks, aiding, placed, samples, config)
     finally:
         network.train(was_training)
 
 
 @torch.no_grad()
 def _predict_batch(
-    network: Network, tasks: Sequence[AnyTask], batch: Batch, samples: Sequence[Sample], config: RunConfig
+    network: Network,
+    tasks: Sequence[AnyTask],
+    aiding: Sequence[AnyTask],
+    batch: Batch,
+    samples: Sequence[Sample],
+    config: RunConfig,
 ) -> list[Predicted]:
     bf16 = config.training.precision == "bf16"
     with torch.autocast(batch.image.device.type, torch.bfloat16) if bf16 else nullcontext():
-        outputs = network(batch.image, [task.name for task in tasks], valid=batch.field)
-    predictions = {task.name: task.predictions(outputs[task.name], batch.field) for task in tasks}
+        outputs = task_outputs(network, [*tasks, *aiding], batch)
+    rows = [samples[int(index)] for index in batch.index]
+    predictions, places = _predictions([*tasks, *aiding], outputs, batch, rows)
     targets = {name: value.cpu().numpy() for name, value in batch.targets.items()}
     images = (batch.image.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()
     fields = batch.field[:, 0].cpu().numpy() > 0
     return [
         Predicted(
-            sample=samples[int(index)],
+            sample=sample,
             geometry=Geometry(*map(int, batch.geometry[row])),
             field=fields[row],
             image=images[row],
-            predictions={name: values[row] for name, values in predictions.items()},
+            predictions={task.name: predictions[task.name][row] for task in tasks},
             targets={name: values[row] for name, values in targets.items()},
+            excluded=places[row],
         )
-        for row, index in enumerate(batch.index)
+        for row, sample in enumerate(rows)
     ]
+
+
+def _predictions(
+    tasks: Sequence[AnyTask], outputs: Mapping[str, Any], batch: Batch, samples: Sequence[Sample]
+) -> tuple[dict[str, list[Any]], list[dict[str, npt.NDArray[np.bool_]]]]:
+    """Predictions by task, those first that others exclude places by; and by sample, the places of each such task."""
+    predictions: dict[str, list[Any]] = {}
+    places: list[dict[str, npt.NDArray[np.bool_]]] = [{} for _ in samples]
+    for task in sorted(tasks, key=lambda task: task.exclusion is not None):
+        field = batch.field
+        if task.exclusion is not None:
+            masks = excluded_places(task, tasks, predictions, batch, samples)
+            field = torch.stack([_less(one, mask) for one, mask in zip(batch.field, masks, strict=True)])
+            for place, mask in zip(places, masks, strict=True):
+                place |= {} if mask is None else {task.name: mask}
+        predictions[task.name] = task.predictions(outputs[task.name], field)
+    return predictions, places
+
+
+def _less(field: torch.Tensor, mask: npt.NDArray[np.bool_] | None) -> torch.Tensor:
+    return field if mask is None else field.masked_fill(torch.from_numpy(mask).to(field.device), 0)
 
 
 def view_records(predicted: Iterable[Predicted], tasks: Sequence[AnyTask]) -> dict[str, list[Any]]:

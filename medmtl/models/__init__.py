@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from medmtl.models.bagnet import BagNetEncoder
 from medmtl.models.buffers import evaluation_mode, frozen_buffers, set_batch_norm_momentum
 from medmtl.models.cooperative import CooperativeNetwork
 from medmtl.models.decoders import SegmentationHead
@@ -16,6 +17,7 @@ from medmtl.models.taskview import TaskView, image_logits
 
 __all__ = [
     "STRIDES",
+    "BagNetEncoder",
     "ClassMapHead",
     "ClassMaps",
     "ClassificationHead",

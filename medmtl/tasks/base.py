@@ -13,15 +13,18 @@ from pydantic import Field
 from torch import Tensor
 
 from medmtl.config import Block, TaskBlock, validate_block
+from medmtl.data.targets import MaskTarget
 from medmtl.data.transforms import AnyTarget
 from medmtl.evaluation import Findings
 from medmtl.geometry import Geometry
 from medmtl.models import Encoder, Head
 from medmtl.optim import TaskLoss
 from medmtl.registry import Registry
+from medmtl.tasks.inference_config import InferenceConfig
 
 if TYPE_CHECKING:
     from medmtl.data.samples import Sample
+    from medmtl.tasks.localization_candidates import DiscConfig
 
 
 class TaskConfig(Block):
@@ -96,6 +99,26 @@ class Task(ABC, Generic[C, P, R]):
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the outputs."""
 
+    @property
+    def inference(self) -> InferenceConfig | None:
+        """How whole images are looked at; None: once, in one forward pass with the other tasks."""
+        return None
+
+    @property
+    def exclusion(self) -> DiscConfig | None:
+        """Where the optic disc comes from, for a task that looks for nothing there."""
+        return None
+
+    @property
+    def side_target(self) -> MaskTarget | None:
+        """Masks that training reads beside the target, named so that no task can be: for :meth:`side_loss`."""
+        return None
+
+    @property
+    def aids(self) -> tuple[AnyTarget, ...]:
+        """Files beyond the target that predictions read, where a sample has them."""
+        return ()
+
     @abstractmethod
     def build_head(self, encoder: Encoder) -> Head:
         """The head that turns the encoder's features into the task's output."""
@@ -107,6 +130,10 @@ class Task(ABC, Generic[C, P, R]):
     @abstractmethod
     def loss(self, output: Any, target: Tensor, field: Tensor) -> TaskLoss:
         """Sum over the labelled samples of the sample's loss, and their number; computed in fp32."""
+
+    def side_loss(self, output: Any, target: Tensor, side: Tensor, field: Tensor) -> TaskLoss:
+        """The loss where the batch also holds the masks of :attr:`side_target`, (B, L, H, W)."""
+        return self.loss(output, target, field)
 
     @abstractmethod
     def predictions(self, output: Any, field: Tensor) -> list[P]:

@@ -123,7 +123,7 @@ class Classification(Task[ClassificationConfig, Prediction, ClassificationRecord
     def build_head(self, encoder: Encoder) -> Head:
         """Pooled deepest features and one linear layer; a grade has one output per step between grades."""
         outputs = len(self.classes) - int(self.config.mode == "ordinal")
-        return ClassificationHead(encoder.channels, outputs, dropout=self.config.dropout)
+        return ClassificationHead(encoder.channels, outputs, self.config.dropout, strides=encoder.strides)
 
     def labelled_rows(self, target: Tensor, field: Tensor) -> Tensor:
         """Samples with any known class."""

@@ -13,26 +13,32 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from medmtl.data.targets import LabelClass, LabelTarget, MaskLayer, MaskTarget
-from medmtl.data.transforms import AnyTarget, sample_masks
+from medmtl.data.targets import LabelTarget, MaskLayer, MaskTarget
+from medmtl.data.transforms import AnyTarget
 from medmtl.errors import ConfigError, suggestion
-from medmtl.evaluation import Candidates, Findings, lesion_targets, match, peaks, random_candidates
+from medmtl.evaluation import Candidates, Findings, lesion_targets, match, random_candidates
 from medmtl.geometry import Geometry
 from medmtl.models import ClassMapHead, ClassMaps, Encoder, Head
 from medmtl.optim import TaskLoss
 from medmtl.randomness import derive_seed
 from medmtl.tasks.base import Origin, Settings, Task, tasks
-from medmtl.tasks.labels import auc_figures, label_classes, label_thresholds, masked_binary_loss, positive_texts
-from medmtl.tasks.localization_config import LesionConfig, LocalizationConfig, ReadingConfig
+from medmtl.tasks.inference_config import InferenceConfig
+from medmtl.tasks.labels import auc_figures, label_classes, label_thresholds
+from medmtl.tasks.localization_candidates import DiscConfig, calibration_scores, map_candidates, without_rim
+from medmtl.tasks.localization_config import LesionConfig, LocalizationConfig
 from medmtl.tasks.localization_figures import localization_findings, localization_row
+from medmtl.tasks.localization_losses import class_masks, label_and_mask_loss, label_loss, training_masks
 from medmtl.tasks.localization_records import (
     LocalizationPrediction,
     LocalizationRecord,
     LocalizationTruth,
+    evidence_picture,
+    lesion_mask,
+    probability_of_truth,
+    restored,
     stack_labels,
     stack_scores,
 )
-from medmtl.tasks.pictures import caption_picture, point_picture
 
 if TYPE_CHECKING:
     from medmtl.data.samples import Sample
@@ -51,11 +57,12 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
         if not config.classes:
             raise ConfigError("a localization needs at least one class", where=f"tasks.{name}.classes")
         self._target = LabelTarget(name, label_classes(name, config.classes, name))
-        self._readings = LabelTarget(name, tuple(_reading(item) for item in config.readings))
+        self._readings = LabelTarget(name, tuple(item.label for item in config.readings))
         lesions = config.lesions or {label: LesionConfig() for label in self.classes}
         self._lesions = {lesion: self._lesion(lesion, item) for lesion, item in lesions.items()}
         self._pairs = [(lesion, label) for lesion, item in lesions.items() for label in (item.maps or [lesion])]
-        for label in [label for _, label in self._pairs] + [item.map for item in config.readings]:
+        named = [label for _, label in self._pairs] + [item.map for item in config.readings]
+        for label in [*named, *(config.masks.columns if config.masks is not None else ())]:
             if label not in self.classes:
                 raise ConfigError(
                     "there is no map of this class",
@@ -70,7 +77,7 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
 
     @property
     def target(self) -> LabelTarget:
-        """Image-level labels: the places of lesions are never asked for in training."""
+        """Image-level labels: the places of lesions are not asked for in training, unless ``masks`` says so."""
         return self._target
 
     @property
@@ -83,6 +90,27 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
         """Classes of the maps."""
         return tuple(item.name for item in self._target.classes)
 
+    @property
+    def inference(self) -> InferenceConfig | None:
+        """Scales and tiles, where they were asked for."""
+        return None if self.config.inference.plain else self.config.inference
+
+    @property
+    def side_target(self) -> MaskTarget | None:
+        """Lesion masks of training samples, where they were asked for."""
+        return None if self.config.masks is None else training_masks(self.name, self.classes, self.config.masks)
+
+    @property
+    def exclusion(self) -> DiscConfig | None:
+        """Where the optic disc comes from, where it was asked for."""
+        return self.config.candidates.disc
+
+    @property
+    def aids(self) -> tuple[AnyTarget, ...]:
+        """The manifest's masks of the optic disc, where they are asked for."""
+        column = self.exclusion.column if self.exclusion is not None else None
+        return () if column is None else (MaskTarget(self.name, (MaskLayer("disc", column),)),)
+
     def build_head(self, encoder: Encoder) -> Head:
         """A 1x1 convolution to one map per class, pooled to the image's logits."""
         config = self.config
@@ -92,9 +120,14 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
             stride=config.stride,
             pooling=config.pooling,
             sharpness=config.sharpness,
+            top_cells=config.top_cells,
+            top_share=config.top_share,
             fuse=config.fuse,
             prior=config.prior,
             dropout=config.dropout,
+            keep_evidence=config.sparsity.on,
+            level=config.level,
+            strides=encoder.strides,
         )
 
     def labelled_rows(self, target: Tensor, field: Tensor) -> Tensor:
@@ -102,12 +135,17 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
         return torch.isfinite(target).any(1)
 
     def loss(self, output: ClassMaps, target: Tensor, field: Tensor) -> TaskLoss:
-        """Masked binary cross-entropy of the pooled logits."""
-        with torch.autocast(output.logits.device.type, enabled=False):
-            return masked_binary_loss(output.logits.float(), target)
+        """Masked binary cross-entropy of the pooled logits, and the elastic net where it was asked for."""
+        return label_loss(output, target, field, self.config)
+
+    def side_loss(self, output: ClassMaps, target: Tensor, side: Tensor, field: Tensor) -> TaskLoss:
+        """The same and, for samples with a label, the loss of the maps against the masks that are known."""
+        layers = self.side_target.layers if self.side_target is not None else ()
+        masks = class_masks(side, [layer.name for layer in layers], self.classes)
+        return label_and_mask_loss(output, target, masks, field, self.config)
 
     def predictions(self, output: ClassMaps, field: Tensor) -> list[LocalizationPrediction]:
-        """Maps at the view's resolution, and the candidates in them."""
+        """Maps at the view's resolution, and the candidates in them, none outside ``field`` less its rim."""
         maps = F.interpolate(output.maps.float(), size=field.shape[-2:], mode="bilinear").cpu().numpy()
         logits = output.logits.float().cpu().numpy()
         fields = field[:, 0].cpu().numpy() > 0
@@ -117,16 +155,20 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
         self, maps: npt.NDArray[np.float32], logits: npt.NDArray[np.float32], field: npt.NDArray[np.bool_]
     ) -> LocalizationPrediction:
         settings = self.config.candidates
-        found = tuple(peaks(one, min_distance=settings.min_distance, limit=settings.limit, valid=field) for one in maps)
-        return LocalizationPrediction(maps, logits, found)
+        valid = without_rim(field, settings.rim)
+        found = tuple(map_candidates(one, settings, valid) for one in maps)
+        if settings.threshold is None:
+            return LocalizationPrediction(maps, logits, found)
+        scores = tuple(calibration_scores(one, settings, valid) for one in maps)
+        return LocalizationPrediction(maps, logits, found, scores)
 
     def restore(self, prediction: LocalizationPrediction, geometry: Geometry) -> LocalizationPrediction:
         """Candidates in original pixels; the maps stay in the view's, for whoever wants to draw them."""
-        return replace(prediction, candidates=tuple(_restored(item, geometry) for item in prediction.candidates))
+        return replace(prediction, candidates=tuple(restored(item, geometry) for item in prediction.candidates))
 
     def truth(self, sample: Sample, shape: tuple[int, int]) -> LocalizationTruth:
         """Labels, readings and lesions in original pixels."""
-        masks = {lesion: self._mask(sample, target, shape) for lesion, target in self._lesions.items()}
+        masks = {lesion: lesion_mask(sample, target, shape) for lesion, target in self._lesions.items()}
         known = [mask for mask in masks.values() if mask is not None]
         return LocalizationTruth(
             labels=self.target.encode(sample),
@@ -134,12 +176,6 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
             lesions={lesion: None if mask is None else lesion_targets(mask) for lesion, mask in masks.items()},
             lesion_mask=np.any(known, axis=0) if known else None,
         )
-
-    def _mask(self, sample: Sample, target: MaskTarget, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
-        if not all(column in sample.masks for column in target.columns):
-            return None
-        union: npt.NDArray[np.bool_] = np.any(list(sample_masks(sample, target, shape).values()), axis=0)
-        return union
 
     def batch_truth(self, target: npt.NDArray[Any]) -> LocalizationTruth:
         """A batch's labels."""
@@ -166,7 +202,7 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
             logits=prediction.logits,
             labels=truth.labels,
             readings=truth.readings,
-            scores=tuple(item.score for item in prediction.candidates),
+            scores=prediction.scores or tuple(item.score for item in prediction.candidates),
             matches=matches,
             random={
                 (name, reach): match(chance, item, tolerance=reach)
@@ -202,7 +238,7 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
     def findings(self, records: Sequence[LocalizationRecord], settings: Settings) -> Findings:
         """Image-level figures of every class and reading, lesion-level figures of every (lesion, map) and tolerance."""
         config = self.config
-        return localization_findings(records, self.classes, config.readings, self._pairs, config.tolerances, settings)
+        return localization_findings(records, self.classes, config, self._pairs, settings)
 
     def sample_row(self, record: LocalizationRecord) -> dict[str, float]:
         """Label and probability of each class and reading; lesions have no figure of a single image."""
@@ -210,34 +246,10 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
 
     def example_score(self, record: LocalizationRecord) -> float:
         """Probability given to the truth, averaged over known classes."""
-        known = np.isfinite(record.labels)
-        if not known.any():
-            return float("nan")
-        probability = 1 / (1 + np.exp(-record.logits.astype(np.float64)))
-        return float(np.where(record.labels == 1, probability, 1 - probability)[known].mean())
+        return probability_of_truth(record)
 
     def picture(
         self, image: npt.NDArray[np.uint8], prediction: LocalizationPrediction, truth: Any
     ) -> npt.NDArray[np.uint8]:
         """Candidates more likely than not as rings, true lesions as outlines, scores beneath."""
-        points = [
-            (x, y)
-            for item in prediction.candidates
-            for x, y, score in zip(item.x, item.y, item.score, strict=True)
-            if score > 0
-        ]
-        drawn = point_picture(image, np.array(points, dtype=float), truth.lesion_mask)
-        said = ", ".join(
-            f"{label} p {1 / (1 + np.exp(-value)):.2f}"
-            for label, value in zip(self.classes, prediction.logits, strict=True)
-        )
-        return caption_picture(drawn, said)
-
-
-def _reading(config: ReadingConfig) -> LabelClass:
-    return LabelClass(f"{config.map}~{config.column}", config.column, positive_texts(config.positive))
-
-
-def _restored(candidates: Candidates, geometry: Geometry) -> Candidates:
-    points = geometry.to_original(np.stack([candidates.x, candidates.y], axis=1))
-    return Candidates(points[:, 0], points[:, 1], candidates.score, candidates.area / geometry.scale**2)
+        return evidence_picture(image, prediction, truth.lesion_mask, self.classes)

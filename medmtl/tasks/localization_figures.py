@@ -11,16 +11,15 @@ import numpy as np
 from medmtl.evaluation import Findings, lesion_findings
 from medmtl.tasks.base import Settings
 from medmtl.tasks.labels import joined, label_findings, label_row
-from medmtl.tasks.localization_config import ReadingConfig
+from medmtl.tasks.localization_config import LocalizationConfig, ReadingConfig
 from medmtl.tasks.localization_records import LocalizationRecord, stack_labels, stack_scores
 
 
 def localization_findings(
     records: Sequence[LocalizationRecord],
     classes: Sequence[str],
-    readings: Sequence[ReadingConfig],
+    config: LocalizationConfig,
     pairs: Sequence[tuple[str, str]],
-    tolerances: Sequence[float],
     settings: Settings,
 ) -> Findings:
     """All figures of a data set.
@@ -28,16 +27,16 @@ def localization_findings(
     Args:
         records: The samples of which something is known.
         classes: Classes of the maps.
-        readings: Further labels that a class's score is held against.
+        config: Says the further labels, the tolerances, and how maps are pooled.
         pairs: Lesions and the classes whose maps are scored against them.
-        tolerances: Pixels of the original image by which a candidate may miss.
         settings: How figures are computed.
     """
     patients = [record.origin.patient for record in records]
     scores, labels = stack_scores(records, len(classes)), stack_labels(records, len(classes))
     parts = [label_findings(scores, labels, classes, patients, settings)]
-    parts.append(_reading_findings(records, classes, readings, settings))
-    parts += [_lesion_findings(records, *pair, tolerance, settings) for pair, tolerance in product(pairs, tolerances)]
+    parts.append(_reading_findings(records, classes, config.readings, settings))
+    parts += [_lesion_findings(records, *pair, reach, settings) for pair, reach in product(pairs, config.tolerances)]
+    parts.append(Findings(notes=tuple(filter(None, (config.pooling_caption, config.candidates.caption)))))
     return joined(parts, labelled=len(records))
 
 

@@ -66,9 +66,8 @@ class Segmentation(Task[SegmentationConfig, Prediction, SegmentationRecord]):
         channels = tuple(self.config.decoder_channels)
         # A softmax sees differences of logits only: one bias for all would say nothing.
         prior = None if self.config.exclusive else self.config.prior
-        return SegmentationHead(
-            encoder.channels, outputs, channels, output_stride=self.config.output_stride, prior=prior
-        )
+        stride, strides = self.config.output_stride, encoder.strides
+        return SegmentationHead(encoder.channels, outputs, channels, output_stride=stride, prior=prior, strides=strides)
 
     def labelled_rows(self, target: Tensor, field: Tensor) -> Tensor:
         """Samples with a labelled pixel inside the field of view."""

@@ -67,7 +67,11 @@ class NetworkProblem:
         return losses
 
     def _loss(self, name: str, output: Any, view: Batch) -> TaskLoss:
-        loss: TaskLoss = self._tasks[name].loss(output, view.targets[name], view.field)
+        task = self._tasks[name]
+        side = None if task.side_target is None else view.targets.get(task.side_target.name)
+        if side is not None:
+            return task.side_loss(output, view.targets[name], side, view.field)
+        loss: TaskLoss = task.loss(output, view.targets[name], view.field)
         return loss
 
     @contextmanager

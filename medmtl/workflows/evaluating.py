@@ -101,7 +101,7 @@ def _samples(table: Manifest, split: str | None, trained: TrainedRun) -> tuple[S
         splits = ", ".join(sorted({str(sample.split) for sample in table.samples}))
         what, remedy = f"the manifest has no sample in the split '{split}'", "choose --split among them, or `all`"
         raise ConfigError(what, where=table.path, found=splits, remedy=remedy)
-    check_files(samples, [target for task in trained.tasks for target in task.truth_targets])
+    check_files(samples, [target for task in trained.tasks for target in (*task.truth_targets, *task.aids)])
     return samples
 
 

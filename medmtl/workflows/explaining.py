@@ -15,7 +15,6 @@ import torch
 from medmtl.data.reading import is_image_name, read_image, read_image_info
 from medmtl.data.samples import Sample
 from medmtl.errors import ConfigError, ImageError
-from medmtl.evaluation import peaks
 from medmtl.explanation.candidates import candidate_table
 from medmtl.explanation.page import PageFacts, write_page
 from medmtl.explanation.scale import ClassScale
@@ -27,6 +26,7 @@ from medmtl.models import TaskView
 from medmtl.progress import Progress
 from medmtl.run import code_version, now
 from medmtl.tasks import AnyTask
+from medmtl.tasks.localization_candidates import map_candidates, without_rim
 from medmtl.workflows.mapscales import classes_without, map_scales
 from medmtl.workflows.operating import load_operating
 from medmtl.workflows.trained import TrainedRun, open_trained, original_field
@@ -201,13 +201,8 @@ def _restored(evidence: npt.NDArray[np.float32], item: Predicted) -> npt.NDArray
 def _candidates(item: Predicted, evidence: npt.NDArray[np.float32], scale: ClassScale, task: Any) -> pd.DataFrame:
     inside = np.isfinite(evidence)
     settings = task.config.candidates
-    found = peaks(
-        np.where(inside, evidence, 0),
-        threshold=scale.threshold,
-        min_distance=settings.min_distance,
-        limit=settings.limit,
-        valid=inside,
-    )
+    valid = inside & without_rim(item.field, settings.rim) & ~item.excluded.get(task.name, np.zeros_like(inside))
+    found = map_candidates(np.where(inside, evidence, 0), settings, valid, scale.threshold)
     points = item.geometry.to_original(np.stack([found.x, found.y], axis=1))
     return candidate_table(
         item.sample.id,

@@ -20,7 +20,7 @@ from medmtl.data.loading import ViewDataset
 from medmtl.data.samples import Sample
 from medmtl.errors import ConfigError
 from medmtl.inference.network import Network, build_network, build_tasks, choose_device
-from medmtl.inference.predict import view_tasks
+from medmtl.inference.predict import fine_side, view_tasks
 from medmtl.optim import Method, make_method
 from medmtl.progress import Progress
 from medmtl.randomness import derive_seed, seed_torch
@@ -54,6 +54,9 @@ class Setup:
         targets = [task.target for task in self.tasks]
         check_labels(self.cohort.training, targets, self.cohort.validation)
         check_files([*self.cohort.training, *self.cohort.validation], targets)
+        sides = [task.side_target for task in self.tasks if task.side_target is not None]
+        check_files(self.cohort.training, sides)
+        check_files(self.cohort.validation, [target for task in self.tasks for target in task.aids])
 
     def _check_combinations(self) -> None:
         if self.config.training.patience is not None and not self.cohort.validation:
@@ -145,6 +148,8 @@ def view_data(
         # A sample that says nothing about a view's tasks would only cost time.
         mine = [sample for sample in samples if any(task.target.labelled(sample) for task in tasks)]
         targets = [task.target for task in tasks]
+        if training:
+            targets += [task.side_target for task in tasks if task.side_target is not None]
         dataset = ViewDataset(
             mine,
             setup.config.views[view],
@@ -153,6 +158,7 @@ def view_data(
             cache=kind,
             cache_dir=folder,
             progress=progress,
+            fine=None if training else fine_side(tasks, setup.config.views[view].size),
         )
         found[view] = ViewData(tasks, dataset)
     return found

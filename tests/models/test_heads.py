@@ -5,6 +5,8 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from medmtl.errors import ConfigError
 from medmtl.models import STRIDES, ClassificationHead, ClassMapHead, SegmentationHead, build_encoder
@@ -135,15 +137,80 @@ def test_class_maps_pool_their_own_maps(name):
         "mean": lambda m: m.mean((2, 3)),
         "max": lambda m: m.amax((2, 3)),
     }
-    maps, logits = ClassMapHead(CHANNELS, 2, 8, name, 6.0).eval()(pyramid((40, 50)), (40, 50))
+    maps, logits = ClassMapHead(CHANNELS, 2, 8, name, 6.0).eval()(pyramid((40, 50)), (40, 50))[:2]
     torch.testing.assert_close(logits, oracle[name](maps), atol=1e-4, rtol=1e-4)
+
+
+POOLINGS = ["lse", "mean", "max", "topk", "attention"]
+
+
+@pytest.mark.parametrize("name", POOLINGS)
+@pytest.mark.parametrize("autocast", [False, True], ids=["float32", "autocast"])
+@settings(max_examples=8, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    size=st.sampled_from([(33, 47), (64, 96)]),
+    stride=st.sampled_from([4, 8, 16]),
+    field=st.sampled_from(["none", "part", "empty"]),
+    training=st.booleans(),
+)
+def test_the_pooled_map_is_the_image_logit(name, autocast, seed, size, stride, field, training):
+    torch.manual_seed(seed)
+    head = ClassMapHead(CHANNELS, 2, stride, name, dropout=0.3, fuse=8).train(training)
+    valid = None
+    if field != "none":
+        valid = torch.zeros(2, 1, *size)
+        valid[0, :, 5:30, 5:30] = 1
+        valid[1] = valid[0] if field == "part" else 0
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        output = head(pyramid(size, seed=seed, scale=5.0), size, valid)
+    # an oracle in double precision, cell by cell
+    for b in range(2):
+        share = torch.ones(1) if valid is None else torch.nn.functional.avg_pool2d(valid[b], stride, ceil_mode=True)
+        inside = (share >= 0.5).expand(1, *output.maps.shape[-2:])[0]
+        inside = inside if inside.any() else torch.ones_like(inside)
+        for c in range(2):
+            cells = output.maps[b, c].double()[inside]
+            if name == "attention":
+                pooled = (output.attention[b, c].double()[inside].softmax(0) * cells).sum()
+            else:
+                k = max(1, math.ceil(0.02 * len(cells) * (1 - 1e-6)))
+                pooled = {
+                    "lse": lambda x: ((4 * x).logsumexp(0) - math.log(len(x))) / 4,
+                    "mean": torch.mean,
+                    "max": torch.max,
+                    "topk": lambda x, k=k: x.sort().values[-k:].mean(),
+                }[name](cells)
+            assert output.logits[b, c].item() == pytest.approx(pooled.item(), abs=1e-5)
+    assert output.logits.dtype == torch.float32
+    torch.testing.assert_close(head.pooled(output.maps, valid, output.attention), output.logits, atol=1e-5, rtol=0)
+
+
+def test_attention_is_per_class_and_looks_at_the_features():
+    torch.manual_seed(0)
+    head = ClassMapHead(CHANNELS, 3, 16, "attention").eval()
+    torch.nn.init.normal_(head.attention.output.weight)
+    output = head(pyramid((64, 64)), (64, 64))
+    assert output.attention.shape == output.maps.shape
+    assert (output.attention[:, 0] - output.attention[:, 1]).abs().max() > 0.1
+    assert (output.attention[0] - output.attention[1]).abs().max() > 0.1
+    h = pyramid((64, 64))[3][0, :, 2, 1]
+    gate = head.attention
+    v = torch.tanh(gate.value.weight.flatten(1) @ h + gate.value.bias)
+    u = torch.sigmoid(gate.gate.weight.flatten(1) @ h + gate.gate.bias)
+    torch.testing.assert_close(output.attention[0, :, 2, 1], gate.output.weight.flatten(1) @ (v * u))
+
+
+@pytest.mark.parametrize("name", ["lse", "mean", "max"])
+def test_heads_of_old_runs_have_the_weights_that_they_had(name):
+    assert set(ClassMapHead(CHANNELS, 2, 8, name).state_dict()) == {"output.weight", "output.bias"}
 
 
 def test_class_maps_pool_inside_the_field_only():
     head = ClassMapHead(CHANNELS, 2, 16, "max", prior=0.1).eval()
     valid = torch.zeros(2, 1, 64, 64, dtype=torch.bool)
     valid[..., 16:32, 32:48] = True
-    maps, logits = head(pyramid((64, 64)), (64, 64), valid)
+    maps, logits = head(pyramid((64, 64)), (64, 64), valid)[:2]
     torch.testing.assert_close(logits, maps[..., 1, 2])
 
 
@@ -172,7 +239,7 @@ def test_untrained_maps_are_negative_everywhere(stride, fuse, weights):
     image = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
     image[1] = 0
     with torch.no_grad():
-        maps, logits = head(encoder(4 * image - 2), (128, 128))
+        maps, logits = head(encoder(4 * image - 2), (128, 128))[:2]
     assert maps.max() < -1
     assert logits.max() < -1
 

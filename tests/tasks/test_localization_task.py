@@ -178,6 +178,23 @@ def test_tolerances_are_pixels_of_the_original_and_stand_beside_each_figure(tmp_
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
+        ({}, "log-sum-exp of the map's cells (r = 4); not additive"),
+        ({"pooling": "mean"}, "the mean of the map's cells: additive"),
+        ({"pooling": "topk"}, "the mean of the map's highest 2 % of the cells; not additive"),
+        ({"pooling": "topk", "top_cells": 3}, "3 highest cells; not additive"),
+        ({"pooling": "attention"}, "weighted by gated attention; not additive"),
+    ],
+)
+def test_the_report_names_the_pooling(tmp_path: Path, keys: dict[str, object], said: str):
+    one = task(**keys)
+    kept = [item for item in records(one, tmp_path) if item is not None]
+    notes = one.findings(kept, Settings(bootstrap=100)).notes  # type: ignore[arg-type]
+    assert sum(said in note for note in notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
         ({"classes": []}, "at least one class"),
         ({"classes": ["he", "he"]}, "stands twice"),
         ({"lesions": {"ex": {}}}, "no map of this class; found 'ex'"),

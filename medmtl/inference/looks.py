@@ -1,0 +1,133 @@
+"""Class maps from several looks at an image: scales, tiles, and evidence taken away; the image's logit is theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from medmtl.data.loading import Batch
+from medmtl.inference.network import Network
+from medmtl.inference.removal import Mask, filled, iterated
+from medmtl.inference.tiles import Evidence, Look, tiled
+from medmtl.models import ClassMaps
+from medmtl.tasks import AnyTask
+from medmtl.tasks.inference_config import InferenceConfig, RemovalConfig
+
+
+def task_outputs(network: Network, tasks: Sequence[AnyTask], batch: Batch) -> dict[str, Any]:
+    """The outputs of tasks: one forward pass for those that want no more, then the looks of each other one.
+
+    Args:
+        network: The network, in evaluation mode.
+        tasks: Tasks of the batch's view.
+        batch: Whole views.
+    """
+    outputs: dict[str, Any] = network(
+        batch.image, [task.name for task in tasks if task.inference is None], valid=batch.field
+    )
+    for task in tasks:
+        if task.inference is not None:
+            outputs[task.name] = looked(network, task.name, batch, task.inference)
+    return outputs
+
+
+def looked(network: Network, task: str, batch: Batch, settings: InferenceConfig) -> ClassMaps:
+    """Class maps of all looks at whole images, and the image's logits pooled from them over the field.
+
+    Args:
+        network: The network, in evaluation mode.
+        task: A task with class maps.
+        batch: Whole views, with the finer image where the settings ask for one.
+        settings: Scales, tiles, and whether what is found is taken away.
+    """
+    head: Any = network.heads[task]
+
+    def whole(image: Tensor) -> Evidence:
+        output = network(image, [task])[task]
+        return Evidence(output.maps, output.attention)
+
+    def in_tiles(image: Tensor) -> Evidence:
+        return (
+            whole(image)
+            if settings.tile is None
+            else tiled(whole, image, settings.tile, settings.overlap, settings.blend)
+        )
+
+    images = scaled_images(batch.image, batch.fine, settings)
+    if settings.removal is None:
+        merged = merged_scales(in_tiles, images, settings.merge)
+    else:
+        merged = _without_what_was_found(in_tiles, images, batch.field, settings, settings.removal)
+    side = max(image.shape[-1] for image in images.values())
+    field = batch.field
+    if field.shape[-1] != side:
+        field = F.interpolate(field.float(), size=(side, side), mode="nearest-exact")
+    return ClassMaps(merged.maps, head.pooled(merged.maps, field, merged.attention), merged.attention)
+
+
+def _without_what_was_found(
+    look: Look, images: Mapping[float, Tensor], field: Tensor, settings: InferenceConfig, removal: RemovalConfig
+) -> Evidence:
+    """Image by image, because each has its own places; the field is (B, 1, s, s)."""
+    found = []
+    for row, inside in enumerate(field[:, 0].cpu().numpy() > 0):
+        own = {scale: image[row : row + 1] for scale, image in images.items()}
+
+        def without(removed: Mask, own: Mapping[float, Tensor] = own, inside: Mask = inside) -> Evidence:
+            left = {scale: filled(image, removed, inside, removal.fill) for scale, image in own.items()}
+            return merged_scales(look, left, settings.merge)
+
+        found.append(iterated(without, inside, removal)[0])
+    scores = [item.attention for item in found if item.attention is not None]
+    return Evidence(torch.cat([item.maps for item in found]), torch.cat(scores) if scores else None)
+
+
+def scaled_images(image: Tensor, fine: Tensor | None, settings: InferenceConfig) -> Mapping[float, Tensor]:
+    """The images of each scale: the view itself at 1, smaller ones from it, larger ones from the finer image.
+
+    Args:
+        image: Views (B, 3, s, s).
+        fine: The same, finer, where a scale is above 1.
+        settings: The scales.
+    """
+    size = image.shape[-1]
+    images = {}
+    for scale in settings.scales:
+        side = settings.side(size, scale)
+        source = fine if side > size and fine is not None else image
+        images[scale] = source if source.shape[-1] == side else _resized(source, side)
+    return images
+
+
+def merged_scales(look: Look, images: Mapping[float, Tensor], merge: str = "mean") -> Evidence:
+    """Looks at every scale; maps of coarser ones are interpolated to the finest grid.
+
+    Args:
+        look: The evidence of one image.
+        images: The image at each scale, each (B, 3, s, s) of its own s.
+        merge: ``mean`` or ``max`` of the logits; the scores of attention pooling are averaged.
+    """
+    found = [look(image) for image in images.values()]
+    if len(found) == 1:
+        return found[0]
+    grid = max((item.maps.shape[-2:] for item in found), key=lambda shape: shape[0])
+    maps = [_to_grid(item.maps, grid) for item in found]
+    combined = reduce(torch.maximum, maps) if merge == "max" else torch.stack(maps).mean(0)
+    scores = [_to_grid(item.attention, grid) for item in found if item.attention is not None]
+    return Evidence(combined, torch.stack(scores).mean(0) if scores else None)
+
+
+def _to_grid(maps: Tensor, grid: torch.Size) -> Tensor:
+    if maps.shape[-2:] == grid:
+        return maps.float()
+    return F.interpolate(maps.float(), size=tuple(grid), mode="bilinear", align_corners=False)
+
+
+def _resized(image: Tensor, side: int) -> Tensor:
+    larger = side > image.shape[-1]
+    return F.interpolate(image, size=(side, side), mode="bilinear", align_corners=False, antialias=not larger)
