@@ -30,6 +30,7 @@ from medmtl.evaluation.lesions import (
 )
 from medmtl.evaluation.localization import froc_curve, lesion_findings
 from medmtl.evaluation.pixels import PixelCounts, channel_counts, class_counts, image_scores
+from medmtl.evaluation.regions import Region
 from medmtl.evaluation.results import (
     Confusion,
     Curve,
@@ -64,6 +65,7 @@ __all__ = [
     "PeakInLesion",
     "PixelCounts",
     "Reading",
+    "Region",
     "Table",
     "Targets",
     "TaskResult",

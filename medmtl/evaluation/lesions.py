@@ -15,64 +15,12 @@ from enum import IntEnum
 from typing import ClassVar, Protocol, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
-from scipy import ndimage
-
 from medmtl.errors import EvaluationError, suggestion
-from medmtl.evaluation.candidates import EIGHT, Candidates
+from medmtl.evaluation.candidate_table import Candidates
 from medmtl.evaluation.intervals import BoolArray, FloatArray, IntArray
+from medmtl.evaluation.targets import UNKNOWN, Targets, lesion_targets
 
-UNKNOWN = 255
-
-
-@dataclass(frozen=True, eq=False)
-class Targets:
-    """The lesions of one image and class.
-
-    Attributes:
-        labels: 0 where there is no lesion, 1 .. count in the lesions, shape (H, W).
-        area: Pixels of each lesion, shape (count,).
-        unknown: Where nothing is known, shape (H, W): a candidate there is ignored.
-        dropped: How many lesions were smaller than the least area; their pixels are unknown.
-    """
-
-    labels: IntArray
-    area: IntArray
-    unknown: BoolArray
-    dropped: int = 0
-
-    @property
-    def count(self) -> int:
-        """Number of lesions."""
-        return len(self.area)
-
-
-def lesion_targets(mask: npt.ArrayLike, valid: npt.ArrayLike | None = None, min_area: int = 1) -> Targets:
-    """Cuts a mask into lesions.
-
-    Args:
-        mask: 0 or 1 (or bool), or 255 where unknown, shape (H, W).
-        valid: The field of view, shape (H, W); lesion pixels outside it do not count.
-        min_area: Least pixels of a lesion; smaller ones are dropped, counted, and a candidate on them is ignored.
-
-    Raises:
-        EvaluationError: The mask is not 2-D, holds other values, or the field of view has another shape.
-    """
-    values = np.asarray(mask)
-    inside = np.ones(values.shape, dtype=bool) if valid is None else np.asarray(valid).astype(bool)
-    if values.ndim != 2 or inside.shape != values.shape:
-        raise EvaluationError(
-            "lesion mask and valid mask need one shape (H, W)", found=f"{values.shape} and {inside.shape}"
-        )
-    unknown: BoolArray = values == UNKNOWN
-    if not (unknown | (values == 0) | (values == 1)).all():
-        raise EvaluationError("a lesion mask holds 0, 1 or 255", found=np.unique(values)[:5])
-    labels, count = ndimage.label(inside & (values == 1), EIGHT)
-    area = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    large = np.concatenate([[True], area >= min_area])
-    number = np.where(large, np.cumsum(large) - 1, 0)
-    return Targets(number[labels], area[large[1:]], unknown | ~large[labels], int((~large).sum()))
-
+__all__ = ["UNKNOWN", "Targets", "lesion_targets"]
 
 Hits: TypeAlias = list[list[int]]
 """For each candidate, by falling score, the lesions it hits (1 .. count), the best first."""
