@@ -14,22 +14,20 @@ from medmtl.evaluation.classification import (
 )
 from medmtl.evaluation.delong import auc, auc_interval, delong_variance
 from medmtl.evaluation.examples import pick_examples
-from medmtl.evaluation.froc import CPM_RATES, RETINA_RATES, Froc, Reading, froc_intervals, froc_replicates, pooled_froc
+from medmtl.evaluation.froc import CPM_RATES, LENIENT, RETINA_RATES, STRICT, Counting, Froc, Reading, pooled_froc
+from medmtl.evaluation.froc_intervals import (
+    froc_intervals,
+    froc_replicates,
+    lesion_precision_interval,
+    paired_froc_difference,
+)
 from medmtl.evaluation.grading import confusion_counts, grading_findings, quadratic_kappa
 from medmtl.evaluation.intervals import bootstrap_mean, bootstrap_sums, undefined, wilson
 from medmtl.evaluation.labels import Labelled, known_only
-from medmtl.evaluation.lesions import (
-    HitRule,
-    Matches,
-    Outcome,
-    PeakInLesion,
-    Targets,
-    hit_rule,
-    lesion_targets,
-    match,
-)
+from medmtl.evaluation.lesions import Matches, Outcome, match, match_images
 from medmtl.evaluation.localization import froc_curve, lesion_findings
 from medmtl.evaluation.pixels import PixelCounts, channel_counts, class_counts, image_scores
+from medmtl.evaluation.pooling import MatchPool
 from medmtl.evaluation.regions import Region
 from medmtl.evaluation.results import (
     Confusion,
@@ -43,22 +41,42 @@ from medmtl.evaluation.results import (
     Table,
     TaskResult,
 )
+from medmtl.evaluation.rules import (
+    HIT_RULES,
+    AnyOverlap,
+    CenterDistance,
+    DiceOverlap,
+    HitRule,
+    IntersectionOverUnion,
+    PeakInLesion,
+    hit_rule,
+)
 from medmtl.evaluation.segmentation import pooled_dice, segmentation_findings
+from medmtl.evaluation.targets import Targets, lesion_targets
 
 __all__ = [
     "CPM_RATES",
+    "HIT_RULES",
+    "LENIENT",
     "RETINA_RATES",
+    "STRICT",
+    "AnyOverlap",
     "Candidates",
+    "CenterDistance",
     "Confusion",
+    "Counting",
     "Curve",
     "CurvePoint",
+    "DiceOverlap",
     "EvaluationResult",
     "Example",
     "Findings",
     "Froc",
     "HitRule",
+    "IntersectionOverUnion",
     "Interval",
     "Labelled",
+    "MatchPool",
     "Matches",
     "Metric",
     "Outcome",
@@ -91,9 +109,12 @@ __all__ = [
     "image_scores",
     "known_only",
     "lesion_findings",
+    "lesion_precision_interval",
     "lesion_targets",
     "match",
+    "match_images",
     "operating_point",
+    "paired_froc_difference",
     "peaks",
     "pick_examples",
     "pooled_dice",

@@ -131,7 +131,9 @@ class Encounters:
         shared = np.zeros(len(top))
         for part in _blocks(height):
             pair, row = expand(top[part], height[part])
-            runs = [_row_runs(one, index[part][pair], row) for one, index in zip((table, self.table), found, strict=True)]
+            runs = [
+                _row_runs(one, index[part][pair], row) for one, index in zip((table, self.table), found, strict=True)
+            ]
             shared[part] = np.bincount(pair, weights=_shared(table, self.table, *runs), minlength=len(part))
         return Pairs(found[0], found[1], -shared).kept(shared > 0)
 
@@ -152,7 +154,9 @@ class Encounters:
 
 def _reach(point: FloatArray, under: IntArray, tolerance: float) -> tuple[IntArray, IntArray]:
     """First and last pixel with its center within the tolerance of a point, or under it."""
-    low, high = (np.asarray(part).astype(np.int64) for part in (np.ceil(point - tolerance), np.floor(point + tolerance)))
+    low, high = (
+        np.asarray(part).astype(np.int64) for part in (np.ceil(point - tolerance), np.floor(point + tolerance))
+    )
     return np.minimum(low, under), np.maximum(high, under)
 
 

@@ -13,7 +13,8 @@ import pandas as pd
 
 from medmtl.errors import EvaluationError
 from medmtl.evaluation.classification import named, titled
-from medmtl.evaluation.froc import CPM_RATES, RETINA_RATES, Froc, froc_intervals, froc_replicates, pooled_froc
+from medmtl.evaluation.froc import CPM_RATES, RETINA_RATES, Froc, pooled_froc
+from medmtl.evaluation.froc_intervals import froc_intervals, froc_replicates
 from medmtl.evaluation.intervals import DRAWS, Groups, group_codes, undefined
 from medmtl.evaluation.lesions import Matches
 from medmtl.evaluation.results import Curve, CurvePoint, Findings, Interval, Metric, Table

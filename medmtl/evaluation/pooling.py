@@ -72,7 +72,9 @@ class MatchPool:
         for one in classes:
             wrong = [(a.shape, b.shape) for a, b in zip(one, targets, strict=True) if a.shape != b.shape]
             if wrong:
-                raise EvaluationError("classes of one image differ in shape (H, W)", found=f"{wrong[0][0]}, {wrong[0][1]}")
+                raise EvaluationError(
+                    "classes of one image differ in shape (H, W)", found=f"{wrong[0][0]}, {wrong[0][1]}"
+                )
         counts = np.array([len(one) for one in candidates], dtype=np.int64)
         pool = _candidate_pool(candidates, targets, np.repeat(np.arange(len(counts)), counts))
         facing = [[getattr(one, name) for one in targets] for name in ("lesions", "irrelevant", "hidden")]

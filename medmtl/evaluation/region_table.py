@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+
 from medmtl.evaluation.intervals import BoolArray, FloatArray, IntArray
 from medmtl.evaluation.regions import Region
 from medmtl.evaluation.runs import crop_runs, cut_runs, expand, joined_runs, label_runs, mask_runs

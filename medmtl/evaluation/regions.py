@@ -122,8 +122,12 @@ class Region:
             EvaluationError: A number is not finite, or the radius is negative.
         """
         if not all(map(math.isfinite, (x, y, radius))) or radius < 0:
-            raise EvaluationError("a circle is finite x, y and a radius of 0 or more", found=f"{x:g}, {y:g}, {radius:g}")
-        (top, bottom), (left, right) = (_span(c - radius, c + radius, size) for c, size in ((y, shape[0]), (x, shape[1])))
+            raise EvaluationError(
+                "a circle is finite x, y and a radius of 0 or more", found=f"{x:g}, {y:g}, {radius:g}"
+            )
+        (top, bottom), (left, right) = (
+            _span(c - radius, c + radius, size) for c, size in ((y, shape[0]), (x, shape[1]))
+        )
         rows, columns = np.arange(top, bottom)[:, None], np.arange(left, right)[None, :]
         under = (rows == math.floor(y + 0.5)) & (columns == math.floor(x + 0.5))
         return cls(top, left, ((rows - y) ** 2 + (columns - x) ** 2 <= radius**2) | under, (x, y), radius)

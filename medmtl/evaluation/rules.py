@@ -206,6 +206,4 @@ def hit_rule(rule: str | HitRule, **parameters: float) -> HitRule:
 
 def _number(rule: object, name: str, fits: bool, meaning: str) -> None:
     if not fits or np.isnan(getattr(rule, name)):
-        raise EvaluationError(
-            f"hit rule {getattr(rule, 'name', '')}: {name} is {meaning}", found=getattr(rule, name)
-        )
+        raise EvaluationError(f"hit rule {getattr(rule, 'name', '')}: {name} is {meaning}", found=getattr(rule, name))

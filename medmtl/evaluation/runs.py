@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,29 +23,25 @@ def expand(first: IntArray, counts: IntArray) -> tuple[IntArray, IntArray]:
 
 def mask_runs(mask: BoolArray) -> tuple[IntArray, IntArray, IntArray]:
     """Row, first column and column after the last of each run of a mask of shape (H, W), in reading order."""
-    height, width = mask.shape
-    padded = np.zeros((height, width + 1), dtype=bool)
-    padded[:, :width] = mask
-    flat = padded.ravel()
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    if height and flat[0]:
-        changes = np.concatenate([[0], changes])
-    row, start = np.divmod(changes[0::2], width + 1)
-    return row, start, changes[1::2] - row * (width + 1)
+    return label_runs(mask)[:3]
 
 
-def label_runs(labels: npt.NDArray[np.integer]) -> tuple[IntArray, IntArray, IntArray, IntArray]:
-    """Row, first column, column after the last and number of each run of equal numbers but 0, in reading order."""
-    height, width = labels.shape
-    padded = np.zeros((height, width + 1), dtype=labels.dtype if labels.dtype != bool else np.uint8)
-    padded[:, :width] = labels
-    flat = padded.ravel()
+def label_runs(labels: npt.NDArray[Any]) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Row, first column, column after the last and number of each run of equal numbers but 0, in reading order.
+
+    Args:
+        labels: Whole numbers or bool, shape (H, W).
+    """
+    flat, width = labels.ravel(), labels.shape[1]
     changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    places = np.concatenate([[0] if flat.size else np.empty(0, np.int64), changes, [flat.size]]).astype(np.int64)
-    starts, stops = places[:-1], places[1:]
-    full = flat[starts] != 0
-    row, start = np.divmod(starts[full], width + 1)
-    return row, start, stops[full] - row * (width + 1), flat[starts[full]].astype(np.int64)
+    # No run goes on into the next row.
+    places = np.sort(np.concatenate([changes, np.arange(0, flat.size, max(width, 1))]))
+    places = places[np.append(True, places[1:] != places[:-1])[: len(places)]]
+    number = flat[places]
+    full = number != 0
+    row, start = np.divmod(places[full], max(width, 1))
+    stop = np.append(places, flat.size)[1:][full] - row * width
+    return row, start, stop, number[full].astype(np.int64)
 
 
 def cut_runs(row: IntArray, start: IntArray, stop: IntArray, mask: BoolArray) -> tuple[IntArray, IntArray, IntArray]:
