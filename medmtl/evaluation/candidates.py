@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from scipy.ndimage import find_objects
 
 from medmtl.errors import EvaluationError
 from medmtl.evaluation.candidate_table import Candidates
 from medmtl.evaluation.intervals import BoolArray, FloatArray, IntArray
-from medmtl.evaluation.regions import Region
+from medmtl.evaluation.region_table import RegionTable
+from medmtl.evaluation.runs import expand
 
 __all__ = ["EIGHT", "Candidates", "components", "peaks", "random_candidates"]
 
@@ -50,7 +50,8 @@ def peaks(
     """
     values, inside = _checked(evidence, valid)
     labels = _regional_maxima(values, inside & (values >= threshold), inside)
-    rows, columns, _ = _region_points(labels, values)
+    rows, columns = np.nonzero(labels)
+    rows, columns, _ = _region_points(rows, columns, labels[rows, columns])
     score = values[rows, columns]
     order = np.lexsort((columns, rows, -score))
     kept = order[_spread(rows[order], columns[order], values.shape, min_distance, limit)]
@@ -75,16 +76,17 @@ def components(evidence: npt.ArrayLike, threshold: float, valid: npt.ArrayLike |
         EvaluationError: As ``peaks``.
     """
     values, inside = _checked(evidence, valid)
-    regions, count = ndimage.label(inside & (values >= threshold), EIGHT)
-    if not count:
+    table = RegionTable.of_components(inside & (values >= threshold))
+    if not len(table):
         return Candidates.none()
-    highest = np.concatenate([[np.inf], ndimage.maximum(values, regions, np.arange(1, count + 1))])
-    top = np.where(values == highest[regions], regions, 0)
-    rows, columns, _ = _region_points(top, values)
-    crops = [Region(*(part.start for part in box), regions[box] == k) for k, box in enumerate(find_objects(regions), 1)]
-    area = np.bincount(regions.ravel())[1:].astype(np.float64)
+    run, columns = expand(table.start, table.stop - table.start)
+    rows, region = table.row[run], table.region[run]
+    heights = values[rows, columns]
+    begins = np.concatenate([[0], np.cumsum(table.area)[:-1]])
+    top = heights == np.maximum.reduceat(heights, begins)[region]
+    rows, columns, _ = _region_points(rows[top], columns[top], region[top])
     points = columns.astype(np.float64), rows.astype(np.float64), values[rows, columns]
-    return Candidates(*points, area, regions=tuple(crops))
+    return Candidates(*points, table.area.astype(np.float64), regions=table.regions())
 
 
 def random_candidates(valid: npt.ArrayLike, n: int, rng: np.random.Generator) -> Candidates:
@@ -128,10 +130,8 @@ def _regional_maxima(values: FloatArray, allowed: BoolArray, inside: BoolArray) 
     return np.where(keep[labels], labels, 0).astype(np.int64)
 
 
-def _region_points(labels: IntArray, values: FloatArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Gives one pixel a region, the nearest to the region's center (first row, then column), by rising label."""
-    rows, columns = np.nonzero(labels)
-    region = labels[rows, columns]
+def _region_points(rows: IntArray, columns: IntArray, region: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """Gives one pixel a region, the nearest to the region's center (first row, then column), by rising number."""
     size = np.maximum(np.bincount(region), 1)
     center = [np.bincount(region, weights=part) / size for part in (rows, columns)]
     far = (rows - center[0][region]) ** 2 + (columns - center[1][region]) ** 2 if len(region) else np.empty(0)
