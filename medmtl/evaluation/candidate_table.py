@@ -64,7 +64,10 @@ class Candidates:
         kept = np.asarray(index)
         kept = np.flatnonzero(kept) if kept.dtype == bool else kept.astype(np.int64)
         return Candidates(
-            *(getattr(self, name)[kept] for name in _COLUMNS),
+            self.x[kept],
+            self.y[kept],
+            self.score[kept],
+            self.area[kept],
             radius=None if self.radius is None else self.radius[kept],
             regions=None if self.regions is None else tuple(self.regions[i] for i in kept.tolist()),
         )
@@ -72,7 +75,7 @@ class Candidates:
     @classmethod
     def none(cls) -> Candidates:
         """No candidates."""
-        return cls(*(np.empty(0) for _ in _COLUMNS))
+        return cls(np.empty(0), np.empty(0), np.empty(0), np.empty(0))
 
     @classmethod
     def points(

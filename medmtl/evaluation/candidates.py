@@ -7,7 +7,6 @@ centers. Candidates are ordered by falling score, then by row and column, so tha
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -102,8 +101,8 @@ def random_candidates(valid: npt.ArrayLike, n: int, rng: np.random.Generator) ->
     return Candidates.points(columns[drawn], rows[drawn], rng.random(len(drawn)))
 
 
-def _ordered(*columns: npt.NDArray[Any]) -> Candidates:
-    return Candidates(*(column.astype(np.float64) for column in columns))
+def _ordered(x: IntArray, y: IntArray, score: FloatArray, area: IntArray) -> Candidates:
+    return Candidates(x.astype(np.float64), y.astype(np.float64), score, area.astype(np.float64))
 
 
 def _checked(evidence: npt.ArrayLike, valid: npt.ArrayLike | None) -> tuple[FloatArray, BoolArray]:

@@ -209,8 +209,7 @@ def _shared(
     cell, their_run = expand(theirs[0][line], theirs[1][line])
     my_run = my_run[cell]
     length = np.minimum(one.stop[my_run], other.stop[their_run]) - np.maximum(one.start[my_run], other.start[their_run])
-    sums: FloatArray = np.bincount(line[cell], weights=np.maximum(length, 0), minlength=len(mine[0]))
-    return sums
+    return np.bincount(line[cell], weights=np.maximum(length, 0), minlength=len(mine[0])).astype(np.float64)
 
 
 def _least(candidate: IntArray, region: IntArray, pair: IntArray, value: FloatArray) -> Pairs:

@@ -1,23 +1,16 @@
-"""Bootstrap of the FROC curve over patients: exact readings of every drawn curve, without drawing it.
-
-A drawn curve differs from the curve itself in the weights of patients only. Where it passes a rate of false positives
-is found in two steps: first among stretches of thresholds, whose counts by patient are one matrix product for all
-draws, then inside the one stretch that holds the place.
-"""
+"""Bootstrap intervals of the FROC curve over patients, and of the difference of two models on the same images."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, TypeAlias
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 from medmtl.errors import EvaluationError
-from medmtl.evaluation.froc import EPSILON, STRICT, Counting, Ranking, pooled_froc, ranking
+from medmtl.evaluation.froc import STRICT, Counting, Ranking, pooled_froc, ranking
+from medmtl.evaluation.froc_bootstrap import count_events, drawn_weights, read_draws
 from medmtl.evaluation.intervals import (
     DRAWS,
     FloatArray,
@@ -31,36 +24,6 @@ from medmtl.evaluation.intervals import (
 )
 from medmtl.evaluation.lesions import Matches
 from medmtl.evaluation.results import Interval
-
-_Weights: TypeAlias = npt.NDArray[np.floating[Any]]
-
-_STRETCHES = 384
-
-_KEPT = 8_000_000
-"""Weights (draws x patients) that are kept for the next class and rule on the same patients."""
-_CELLS = 250_000
-"""Weights of candidates that are summed at a time."""
-_EXACT = 2**24
-"""Whole numbers below it are exact in float32, which is twice as fast as float64."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Events:
-    """Candidates that count, by falling score, cut into stretches of whole thresholds.
-
-    Attributes:
-        hit: Lesions newly found, shape (events,).
-        false: 1 for false positives, shape (events,).
-        group: The patient, shape (events,).
-        threshold: Number of the distinct score, shape (events,).
-        cuts: Where stretches begin among the events, and the end.
-    """
-
-    hit: IntArray
-    false: IntArray
-    group: IntArray
-    threshold: IntArray
-    cuts: IntArray
 
 
 def froc_replicates(
@@ -87,12 +50,12 @@ def froc_replicates(
     """
     codes = group_codes(groups, len(images))
     size = int(codes.max(initial=-1)) + 1
-    events = _events(ranking(images, counting), codes)
+    events = count_events(ranking(images, counting), codes)
     asked, places = np.unique(np.asarray(rates, dtype=np.float64), return_inverse=True)
     totals = np.column_stack(
         [group_sums([image.lesions for image in images], codes), np.bincount(codes, minlength=size)]
     )
-    rows = [_read(events, weights, totals, asked) for weights in _weights(size, draws, seed)]
+    rows = [read_draws(events, weights, totals, asked) for weights in drawn_weights(size, draws, seed)]
     return np.concatenate(rows)[:, places] if rows else np.empty((0, len(places)))
 
 
@@ -201,81 +164,6 @@ def lesion_precision_interval(
         with np.errstate(invalid="ignore", divide="ignore"):
             rows.append((gained * above / called).sum(axis=0) / (weights @ lesions))
     return percentile_interval(value, np.concatenate(rows))
-
-
-def _events(pool: Ranking, codes: IntArray) -> _Events:
-    """Keeps the candidates that count, cut into stretches; a score that many share is a stretch of its own."""
-    counts = np.flatnonzero((pool.hit > 0) | (pool.false > 0))
-    threshold = np.searchsorted(pool.ends, counts)
-    begins = np.flatnonzero(np.append(True, threshold[1:] != threshold[:-1])[: len(threshold)])
-    size = np.diff(np.append(begins, len(threshold)))
-    step = max(1, -(-len(threshold) // _STRETCHES))
-    large = size > step
-    apart = np.append(False, (begins[1:] // step != begins[:-1] // step) | large[1:] | large[:-1])[: len(begins)]
-    cuts = np.concatenate([[0], begins[apart], [len(threshold)]]).astype(np.int64)
-    return _Events(pool.hit[counts], pool.false[counts], codes[pool.image[counts]], threshold, cuts)
-
-
-@lru_cache(maxsize=1)
-def _kept_weights(size: int, draws: int, seed: int) -> tuple[_Weights, ...]:
-    kept = tuple(block.astype(np.float32) for block in draw_weights(size, draws=draws, seed=seed))
-    for block in kept:
-        block.flags.writeable = False
-    return kept
-
-
-def _weights(size: int, draws: int, seed: int) -> Iterable[_Weights]:
-    """How often each patient is drawn, in blocks of draws, as float32: whole numbers below 2^24 are exact in it."""
-    if not size:
-        return ()
-    if size * draws <= _KEPT:
-        return _kept_weights(size, draws, seed)
-    return (block.astype(np.float32) for block in draw_weights(size, draws=draws, seed=seed))
-
-
-def _read(events: _Events, weights: _Weights, totals: FloatArray, rates: FloatArray) -> FloatArray:
-    """Reads each drawn curve at the rates: the last point with at most that many false positives; (draws, rates)."""
-    lesions, images = (weights.astype(np.float64) @ totals).T
-    limit = images[:, None] * rates + EPSILON
-    if float(weights.max(initial=0)) * max(len(events.hit), int(events.hit.sum())) >= _EXACT:
-        weights = weights.astype(np.float64)
-    found, false = (_stretch_counts(events, part, weights) for part in (events.hit, events.false))
-    stretch = np.stack([(false[:, 1:] <= column[:, None]).sum(axis=1) for column in limit.T], axis=1)
-    rows = np.arange(len(weights))[:, None]
-    hits = found[rows, stretch].astype(np.float64)
-    left = limit - false[rows, stretch]
-    for number in np.unique(stretch):
-        if number + 1 < len(events.cuts):
-            draw, rate = np.nonzero(stretch == number)
-            part = slice(events.cuts[number], events.cuts[number + 1])
-            for some in np.array_split(np.arange(len(draw)), 1 + len(draw) * (part.stop - part.start) // _CELLS):
-                mine = draw[some], rate[some]
-                hits[mine] += _within(events, part, weights, mine[0], left[mine])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(lesions[:, None] > 0, hits / lesions[:, None], np.nan)
-
-
-def _stretch_counts(events: _Events, values: IntArray, weights: _Weights) -> _Weights:
-    """Weighted counts up to the begin of each stretch, and in all; shape (draws, stretches + 1)."""
-    stretches, groups = len(events.cuts) - 1, weights.shape[1]
-    cell = np.repeat(np.arange(stretches), np.diff(events.cuts)) * groups + events.group
-    table = np.bincount(cell, weights=values, minlength=stretches * groups).reshape(stretches, groups)
-    counts = np.zeros((len(weights), stretches + 1), dtype=weights.dtype)
-    np.cumsum(weights @ table.T.astype(weights.dtype), axis=1, out=counts[:, 1:])
-    return counts
-
-
-def _within(events: _Events, part: slice, weights: _Weights, draw: IntArray, left: FloatArray) -> _Weights:
-    """Lesions found inside one stretch before the false positives exceed what is left of them, for some of the draws."""
-    threshold = events.threshold[part]
-    last = np.flatnonzero(np.append(threshold[1:] != threshold[:-1], True))
-    if len(last) == 1:
-        return np.zeros(len(draw), dtype=weights.dtype)
-    drawn = weights[np.ix_(draw, events.group[part])]
-    false = np.cumsum(drawn * events.false[part].astype(weights.dtype), axis=1)[:, last]
-    found = np.cumsum(drawn * events.hit[part].astype(weights.dtype), axis=1)[:, last]
-    places = (false <= left[:, None]).sum(axis=1)
-    return np.where(places > 0, found[np.arange(len(found)), places - 1], 0)
 
 
 def _segments(pool: Ranking, codes: IntArray, size: int) -> tuple[sparse.csr_array, sparse.csr_array]:

@@ -89,9 +89,10 @@ class Matches:
     @cached_property
     def gains(self) -> IntArray:
         """How many lesions each candidate is the first to hit (lenient counting), shape (n,)."""
-        if self.first is None:
-            return (self.outcome == Outcome.TRUE_POSITIVE).astype(np.int64)
-        return np.bincount(self.first[self.first >= 0], minlength=len(self.score)).astype(np.int64)
+        gains: IntArray = (self.outcome == Outcome.TRUE_POSITIVE).astype(np.int64)
+        if self.first is not None:
+            gains = np.bincount(self.first[self.first >= 0], minlength=len(self.score)).astype(np.int64)
+        return gains
 
 
 def match(

@@ -77,14 +77,15 @@ class MatchPool:
                 )
         counts = np.array([len(one) for one in candidates], dtype=np.int64)
         pool = _candidate_pool(candidates, targets, np.repeat(np.arange(len(counts)), counts))
-        facing = [[getattr(one, name) for one in targets] for name in ("lesions", "irrelevant", "hidden")]
         return cls(
-            _joined(candidates, "score"),
-            pool.image,
-            _ends(counts),
-            _ends(np.array([one.count for one in targets], dtype=np.int64)),
-            *(_encounters(pool, tables) for tables in facing),
-            tuple(_encounters(pool, [target.lesions for target in one]) for one in classes),
+            score=_joined(candidates, "score"),
+            image=pool.image,
+            ends=_ends(counts),
+            lesion_ends=_ends(np.array([one.count for one in targets], dtype=np.int64)),
+            lesions=_encounters(pool, [one.lesions for one in targets]),
+            irrelevant=_encounters(pool, [one.irrelevant for one in targets]),
+            hidden=_encounters(pool, [one.hidden for one in targets]),
+            others=tuple(_encounters(pool, [target.lesions for target in one]) for one in classes),
         )
 
     @staticmethod

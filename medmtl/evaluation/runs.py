@@ -45,7 +45,14 @@ def label_runs(labels: npt.NDArray[Any]) -> tuple[IntArray, IntArray, IntArray, 
 
 
 def cut_runs(row: IntArray, start: IntArray, stop: IntArray, mask: BoolArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Gives the parts of runs inside a mask of shape (H, W): the run each comes from, its start and its stop."""
+    """Gives the parts of runs inside a mask: the run each comes from, its start and its stop.
+
+    Args:
+        row: Rows, shape (runs,).
+        start: First columns, shape (runs,).
+        stop: Columns after the last, shape (runs,).
+        mask: Shape (H, W).
+    """
     rows, starts, stops = mask_runs(mask)
     wide = mask.shape[1] + 1
     low = np.searchsorted(rows * wide + stops, row * wide + start, side="right")
@@ -55,7 +62,16 @@ def cut_runs(row: IntArray, start: IntArray, stop: IntArray, mask: BoolArray) ->
 
 
 def joined_runs(row: IntArray, start: IntArray, stop: IntArray) -> IntArray:
-    """Numbers the 8-connected components of runs in reading order, by their first run."""
+    """Numbers the 8-connected components of runs in reading order, by their first run.
+
+    Args:
+        row: Rows, shape (runs,), in reading order.
+        start: First columns, shape (runs,).
+        stop: Columns after the last, shape (runs,).
+
+    Returns:
+        Numbers from 0, shape (runs,).
+    """
     size = len(row)
     if not size:
         return np.empty(0, dtype=np.int64)
