@@ -136,6 +136,11 @@ class Region:
     def point(cls, x: float, y: float, shape: tuple[int, int]) -> Region:
         """The pixel under (x, y); none where that is outside the image. The stated center is kept.
 
+        Args:
+            x: Column, in pixels.
+            y: Row.
+            shape: Of the image, (H, W).
+
         Raises:
             EvaluationError: A number is not finite.
         """
