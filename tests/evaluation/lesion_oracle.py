@@ -40,7 +40,9 @@ def random_region(rng, shape):
     if kind == 2:
         return Region.point(x, y, shape)
     mask = np.zeros(shape, bool)
-    mask[int(y) : int(y) + 4, int(x) : int(x) + 4] = rng.random(mask[int(y) : int(y) + 4, int(x) : int(x) + 4].shape) < 0.6
+    mask[int(y) : int(y) + 4, int(x) : int(x) + 4] = (
+        rng.random(mask[int(y) : int(y) + 4, int(x) : int(x) + 4].shape) < 0.6
+    )
     mask[int(y), int(x)] = True
     return Region.of_mask(mask)
 
