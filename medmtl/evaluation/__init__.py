@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from medmtl.evaluation.auc_difference import AucDifference, delong_test
 from medmtl.evaluation.calibration import brier, calibration_curve, expected_calibration_error
 from medmtl.evaluation.candidates import Candidates, components, peaks, random_candidates
 from medmtl.evaluation.classification import (
@@ -13,6 +14,7 @@ from medmtl.evaluation.classification import (
     youden_threshold,
 )
 from medmtl.evaluation.delong import auc, auc_interval, delong_variance
+from medmtl.evaluation.diaretdb1 import OfficialRoc, flagged_share, image_roc, image_truth, pixel_roc
 from medmtl.evaluation.examples import pick_examples
 from medmtl.evaluation.froc import CPM_RATES, LENIENT, RETINA_RATES, STRICT, Counting, Froc, Reading, pooled_froc
 from medmtl.evaluation.froc_intervals import (
@@ -51,16 +53,28 @@ from medmtl.evaluation.rules import (
     PeakInLesion,
     hit_rule,
 )
+from medmtl.evaluation.sanity import (
+    blob_candidates,
+    center_candidates,
+    constant_candidates,
+    covered_share,
+    field_discs,
+    random_discs,
+)
 from medmtl.evaluation.segmentation import pooled_dice, segmentation_findings
+from medmtl.evaluation.strata import by_site, by_size, size_edges
 from medmtl.evaluation.targets import Targets, lesion_targets
+from medmtl.evaluation.unions import LESION_GROUPS, group_targets, union_targets
 
 __all__ = [
     "CPM_RATES",
     "HIT_RULES",
     "LENIENT",
+    "LESION_GROUPS",
     "RETINA_RATES",
     "STRICT",
     "AnyOverlap",
+    "AucDifference",
     "Candidates",
     "CenterDistance",
     "Confusion",
@@ -79,6 +93,7 @@ __all__ = [
     "MatchPool",
     "Matches",
     "Metric",
+    "OfficialRoc",
     "Outcome",
     "PeakInLesion",
     "PixelCounts",
@@ -91,22 +106,34 @@ __all__ = [
     "auc_interval",
     "average_precision",
     "binary_findings",
+    "blob_candidates",
     "bootstrap_mean",
     "bootstrap_sums",
     "brier",
+    "by_site",
+    "by_size",
     "calibration_curve",
+    "center_candidates",
     "channel_counts",
     "class_counts",
     "components",
     "confusion_counts",
+    "constant_candidates",
+    "covered_share",
+    "delong_test",
     "delong_variance",
     "expected_calibration_error",
+    "field_discs",
+    "flagged_share",
     "froc_curve",
     "froc_intervals",
     "froc_replicates",
     "grading_findings",
+    "group_targets",
     "hit_rule",
+    "image_roc",
     "image_scores",
+    "image_truth",
     "known_only",
     "lesion_findings",
     "lesion_precision_interval",
@@ -117,14 +144,18 @@ __all__ = [
     "paired_froc_difference",
     "peaks",
     "pick_examples",
+    "pixel_roc",
     "pooled_dice",
     "pooled_froc",
     "precision_recall",
     "quadratic_kappa",
     "random_candidates",
+    "random_discs",
     "roc",
     "segmentation_findings",
+    "size_edges",
     "undefined",
+    "union_targets",
     "wilson",
     "youden_threshold",
 ]
