@@ -158,6 +158,8 @@ class Ranking:
         false: 1 for false positives, shape (n,).
         image: Number of the image, shape (n,).
         ends: Last place of each distinct score, shape (thresholds,).
+        duplicates: How many hit a lesion already found, by strict counting.
+        ignored: How many count neither way for another reason.
     """
 
     score: FloatArray
@@ -165,6 +167,8 @@ class Ranking:
     false: IntArray
     image: IntArray
     ends: IntArray
+    duplicates: int
+    ignored: int
 
 
 def ranking(images: Sequence[Matches], counting: Counting = STRICT) -> Ranking:
@@ -189,7 +193,9 @@ def ranking(images: Sequence[Matches], counting: Counting = STRICT) -> Ranking:
     order = np.argsort(-score, kind="stable")
     score = score[order]
     ends = np.flatnonzero(np.append(np.diff(score) != 0, True)) if len(score) else empty
-    return Ranking(score, hit[order].astype(np.int64), false[order].astype(np.int64), number[order], ends)
+    hit, false = hit[order].astype(np.int64), false[order].astype(np.int64)
+    totals = np.bincount(outcome, minlength=len(Outcome)).tolist()
+    return Ranking(score, hit, false, number[order], ends, totals[Outcome.DUPLICATE], totals[Outcome.IGNORED])
 
 
 def pooled_froc(images: Sequence[Matches], counting: Counting = STRICT) -> Froc:
@@ -214,8 +220,8 @@ def pooled_froc(images: Sequence[Matches], counting: Counting = STRICT) -> Froc:
         lesions=lesions,
         images=len(images),
         positive_images=len(images) - free,
-        duplicates=sum(image.count(Outcome.DUPLICATE) for image in images),
-        ignored=sum(image.count(Outcome.IGNORED) for image in images),
+        duplicates=pool.duplicates,
+        ignored=pool.ignored,
         other_hits=sum(image.other_hits for image in images),
         rule=next((image.rule for image in images if image.rule), ""),
         counting=counting,
