@@ -20,6 +20,7 @@ def main() -> None:
     """Runs them; the heat maps are timed on a demo run made for the purpose."""
     run("startup.py")
     run("synthetic_speed.py")
+    run("lesion_evaluation.py")
     run("loading.py")
     run("step.py")
     with tempfile.TemporaryDirectory() as folder:

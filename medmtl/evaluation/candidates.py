@@ -7,69 +7,21 @@ centers. Candidates are ordered by falling score, then by row and column, so tha
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from medmtl.errors import EvaluationError
+from medmtl.evaluation.candidate_table import Candidates
 from medmtl.evaluation.intervals import BoolArray, FloatArray, IntArray
+from medmtl.evaluation.region_table import RegionTable
+from medmtl.evaluation.runs import expand
+
+__all__ = ["EIGHT", "Candidates", "components", "peaks", "random_candidates"]
 
 EIGHT = np.ones((3, 3), dtype=bool)
 """Neighborhood of 8-connected components."""
-
-
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """Candidates of one image and class as arrays of shape (n,), by falling score.
-
-    Attributes:
-        x: Column, 0-based pixel centers.
-        y: Row, 0-based pixel centers.
-        score: Value of the map.
-        area: Pixels of the region at or above the threshold that holds the candidate (without a threshold that is the
-            whole field); 1 for points without a map.
-    """
-
-    x: FloatArray
-    y: FloatArray
-    score: FloatArray
-    area: FloatArray
-
-    def __post_init__(self) -> None:
-        columns = [np.asarray(getattr(self, field.name), dtype=np.float64).reshape(-1) for field in fields(self)]
-        if len({len(column) for column in columns}) != 1 or not all(np.isfinite(column).all() for column in columns):
-            raise EvaluationError("candidates need finite x, y, score and area of one length")
-        order = np.lexsort((columns[0], columns[1], -columns[2]))
-        for field, column in zip(fields(self), columns, strict=True):
-            object.__setattr__(self, field.name, column[order])
-
-    def __len__(self) -> int:
-        return len(self.score)
-
-    def take(self, index: npt.ArrayLike) -> Candidates:
-        """Keeps the candidates at ``index`` (numbers or a mask)."""
-        kept = np.asarray(index)
-        kept = kept if kept.dtype == bool else kept.astype(np.int64)
-        return Candidates(self.x[kept], self.y[kept], self.score[kept], self.area[kept])
-
-    @classmethod
-    def none(cls) -> Candidates:
-        """No candidates."""
-        return cls(*(np.empty(0) for _ in range(4)))
-
-    @classmethod
-    def points(cls, x: npt.ArrayLike, y: npt.ArrayLike, score: npt.ArrayLike) -> Candidates:
-        """Candidates that are points without a region: each has area 1.
-
-        Args:
-            x: Columns, in pixels, shape (n,).
-            y: Rows, in pixels, shape (n,).
-            score: Rising with the evidence, shape (n,).
-        """
-        return cls(np.asarray(x), np.asarray(y), np.asarray(score), np.ones(np.size(score)))
 
 
 def peaks(
@@ -97,7 +49,8 @@ def peaks(
     """
     values, inside = _checked(evidence, valid)
     labels = _regional_maxima(values, inside & (values >= threshold), inside)
-    rows, columns, _ = _region_points(labels, values)
+    rows, columns = np.nonzero(labels)
+    rows, columns, _ = _region_points(rows, columns, labels[rows, columns])
     score = values[rows, columns]
     order = np.lexsort((columns, rows, -score))
     kept = order[_spread(rows[order], columns[order], values.shape, min_distance, limit)]
@@ -116,19 +69,23 @@ def components(evidence: npt.ArrayLike, threshold: float, valid: npt.ArrayLike |
 
     Returns:
         A candidate a region, at its highest pixel (of equally high ones the nearest to their center), with that
-        pixel's score.
+        pixel's score and the region itself.
 
     Raises:
         EvaluationError: As ``peaks``.
     """
     values, inside = _checked(evidence, valid)
-    regions, count = ndimage.label(inside & (values >= threshold), EIGHT)
-    if not count:
+    table = RegionTable.of_components(inside & (values >= threshold))
+    if not len(table):
         return Candidates.none()
-    highest = np.concatenate([[np.inf], ndimage.maximum(values, regions, np.arange(1, count + 1))])
-    top = np.where(values == highest[regions], regions, 0)
-    rows, columns, _ = _region_points(top, values)
-    return _ordered(columns, rows, values[rows, columns], np.bincount(regions.ravel())[1:])
+    run, columns = expand(table.start, table.stop - table.start)
+    rows, region = table.row[run], table.region[run]
+    heights = values[rows, columns]
+    begins = np.concatenate([[0], np.cumsum(table.area)[:-1]])
+    top = heights == np.maximum.reduceat(heights, begins)[region]
+    rows, columns, _ = _region_points(rows[top], columns[top], region[top])
+    points = columns.astype(np.float64), rows.astype(np.float64), values[rows, columns]
+    return Candidates(*points, table.area.astype(np.float64), regions=table.regions())
 
 
 def random_candidates(valid: npt.ArrayLike, n: int, rng: np.random.Generator) -> Candidates:
@@ -144,8 +101,8 @@ def random_candidates(valid: npt.ArrayLike, n: int, rng: np.random.Generator) ->
     return Candidates.points(columns[drawn], rows[drawn], rng.random(len(drawn)))
 
 
-def _ordered(*columns: npt.NDArray[Any]) -> Candidates:
-    return Candidates(*(column.astype(np.float64) for column in columns))
+def _ordered(x: IntArray, y: IntArray, score: FloatArray, area: IntArray) -> Candidates:
+    return Candidates(x.astype(np.float64), y.astype(np.float64), score, area.astype(np.float64))
 
 
 def _checked(evidence: npt.ArrayLike, valid: npt.ArrayLike | None) -> tuple[FloatArray, BoolArray]:
@@ -172,10 +129,8 @@ def _regional_maxima(values: FloatArray, allowed: BoolArray, inside: BoolArray) 
     return np.where(keep[labels], labels, 0).astype(np.int64)
 
 
-def _region_points(labels: IntArray, values: FloatArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Gives one pixel a region, the nearest to the region's center (first row, then column), by rising label."""
-    rows, columns = np.nonzero(labels)
-    region = labels[rows, columns]
+def _region_points(rows: IntArray, columns: IntArray, region: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """Gives one pixel a region, the nearest to the region's center (first row, then column), by rising number."""
     size = np.maximum(np.bincount(region), 1)
     center = [np.bincount(region, weights=part) / size for part in (rows, columns)]
     far = (rows - center[0][region]) ** 2 + (columns - center[1][region]) ** 2 if len(region) else np.empty(0)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy import stats
 from scipy.optimize import brentq
 
-from medmtl.evaluation.intervals import LEVEL, FloatArray, Groups, group_codes, undefined
+from medmtl.evaluation.intervals import LEVEL, FloatArray, Groups, IntArray, group_codes, undefined
 from medmtl.evaluation.labels import known_only
 from medmtl.evaluation.results import Interval
 
@@ -53,19 +53,32 @@ def delong_variance(
         Area in [0, 1] and variance; the variance is NaN where fewer than two patients have a positive, or a negative.
     """
     below, above = placement_values(positive, negative)
-    m, n, area = len(below), len(above), float(below.mean())
-    codes = group_codes(groups, m + n)
+    return mean_and_variance(below, above, group_codes(groups, len(below) + len(above)))
+
+
+def mean_and_variance(below: FloatArray, above: FloatArray, codes: IntArray) -> tuple[float, float]:
+    """Mean and variance of a figure with structural components, such as an area, or the difference of two areas.
+
+    Args:
+        below: Components of the m positives, shape (m,).
+        above: Components of the n negatives, with the same mean, shape (n,).
+        codes: Patient numbers of the positives, then of the negatives, shape (m + n,).
+
+    Returns:
+        Mean and variance; the variance is NaN where fewer than two patients have a positive, or a negative.
+    """
+    m, n, mean = len(below), len(above), float(below.mean())
     size = int(codes.max()) + 1
     by_group = [
-        np.bincount(part, weights=values - area, minlength=size)
+        np.bincount(part, weights=values - mean, minlength=size)
         for part, values in ((codes[:m], below), (codes[m:], above))
     ]
     having = [len(np.unique(codes[:m])), len(np.unique(codes[m:]))]
     if min(having) < 2:
-        return area, math.nan
+        return mean, math.nan
     own = [k / (k - 1) * float(part @ part) / count**2 for k, part, count in zip(having, by_group, (m, n), strict=True)]
     shared = size / (size - 1) * float(by_group[0] @ by_group[1]) / (m * n)
-    return area, max(0.0, own[0] + own[1] + 2 * shared)
+    return mean, max(0.0, own[0] + own[1] + 2 * shared)
 
 
 def newcombe_area(area: float, positives: int, negatives: int, *, level: float = LEVEL) -> Interval:

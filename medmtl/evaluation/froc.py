@@ -11,24 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
-from scipy import sparse
 
-from medmtl.evaluation.intervals import (
-    DRAWS,
-    FloatArray,
-    Groups,
-    IntArray,
-    draw_weights,
-    group_codes,
-    group_sums,
-    percentile_interval,
-    too_few,
-)
+from medmtl.errors import EvaluationError, suggestion
+from medmtl.evaluation.intervals import FloatArray, IntArray
 from medmtl.evaluation.lesions import Matches, Outcome
-from medmtl.evaluation.results import Interval
 
 CPM_RATES = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
 """False positives per image whose mean sensitivity is the competition performance metric (LUNA16)."""
@@ -36,7 +25,50 @@ CPM_RATES = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
 RETINA_RATES = (1.0, 2.0, 5.0, 10.0)
 """False positives per image that retina papers read the curve at."""
 
-_EPSILON = 1e-9
+EPSILON = 1e-9
+"""A rate of false positives is reached by so much less, because thirds of images are no whole numbers."""
+
+Duplicates: TypeAlias = Literal["neither", "false_positive"]
+Over: TypeAlias = Literal["all", "lesion_free"]
+
+
+@dataclass(frozen=True)
+class Counting:
+    """How outcomes are counted.
+
+    Attributes:
+        lenient: A candidate finds every lesion it hits, not one.
+        duplicates: Whether a further hit on a found lesion is ``neither`` or a ``false_positive``.
+
+    Raises:
+        EvaluationError: The option for duplicates does not exist.
+    """
+
+    lenient: bool = False
+    duplicates: Duplicates = "neither"
+
+    def __post_init__(self) -> None:
+        options = ("neither", "false_positive")
+        if self.duplicates not in options:
+            raise EvaluationError(
+                "duplicates count neither way or as false positives",
+                found=self.duplicates,
+                remedy=suggestion(self.duplicates, options),
+            )
+
+    @property
+    def caption(self) -> str:
+        """The counting in words."""
+        finds = "A candidate finds every lesion it hits" if self.lenient else "One candidate finds at most one lesion"
+        rest = "is a false positive" if self.duplicates == "false_positive" else "counts neither way"
+        return f"{finds}; a further hit on a lesion already found {rest}."
+
+
+STRICT = Counting()
+"""One candidate, one lesion; duplicates neither."""
+
+LENIENT = Counting(lenient=True)
+"""One candidate, all lesions it hits; duplicates neither."""
 
 
 @dataclass(frozen=True)
@@ -57,168 +89,144 @@ class Froc:
         thresholds: Shape (points,).
         sensitivity: Found lesions / lesions, shape (points,), NaN where there is no lesion.
         fppi: False positives / images, shape (points,), NaN where there is no image.
+        fppi_free: False positives in images without a lesion / such images, shape (points,), NaN where there is none.
+        found: Found lesions, shape (points,).
+        false: False positives, shape (points,).
         lesions: Number of lesions.
         images: Number of images.
         positive_images: Number of images with a lesion.
-        duplicates: Hits on lesions already found: neither true nor false positives.
-        ignored: Candidates on pixels of unknown truth.
+        duplicates: Hits on lesions already found.
+        ignored: Candidates on pixels of unknown truth, on irrelevant findings, and on other classes if so chosen.
+        other_hits: Candidates that hit lesions of another class only.
         rule: The hit rule in words.
+        counting: How outcomes were counted.
     """
 
     thresholds: FloatArray
     sensitivity: FloatArray
     fppi: FloatArray
+    fppi_free: FloatArray
+    found: IntArray
+    false: IntArray
     lesions: int
     images: int
     positive_images: int
     duplicates: int
     ignored: int
+    other_hits: int = 0
     rule: str = ""
+    counting: Counting = STRICT
 
-    def sensitivity_at(self, fppi: float) -> Reading:
-        """Best sensitivity with at most ``fppi`` false positives per image."""
-        if not self.images or not self.lesions:
+    def sensitivity_at(self, fppi: float, over: Over = "all") -> Reading:
+        """Best sensitivity with at most ``fppi`` false positives per image.
+
+        Args:
+            fppi: False positives per image.
+            over: Over ``all`` images, or those that are ``lesion_free``.
+        """
+        rates = self.fppi if over == "all" else self.fppi_free
+        if not self.lesions or not len(rates) or math.isnan(rates[0]):
             return Reading(fppi, math.nan, False, math.nan)
-        place = int(np.searchsorted(self.fppi, fppi + _EPSILON, side="right")) - 1
-        return Reading(
-            fppi, float(self.sensitivity[place]), bool(self.fppi[-1] + _EPSILON >= fppi), float(self.thresholds[place])
-        )
+        place = int(np.searchsorted(rates, fppi + EPSILON, side="right")) - 1
+        reached = bool(rates[-1] + EPSILON >= fppi)
+        return Reading(fppi, float(self.sensitivity[place]), reached, float(self.thresholds[place]))
 
     def cpm(self, rates: Sequence[float] = CPM_RATES) -> float:
         """Mean sensitivity at ``rates``."""
         return float(np.mean([self.sensitivity_at(rate).sensitivity for rate in rates]))
 
+    @property
+    def average_precision(self) -> float:
+        """Area under precision and recall of lesions, step-wise; lesions never found count as missed; NaN without any.
+
+        At each threshold precision is found lesions / (found lesions + false positives) and recall is sensitivity.
+        """
+        if not self.lesions:
+            return math.nan
+        gained = np.diff(self.found)
+        called = np.maximum(self.found[1:] + self.false[1:], 1)
+        return float((gained * self.found[1:] / called).sum() / self.lesions)
+
 
 @dataclass(frozen=True, eq=False)
-class _Pool:
-    """The candidates of all images by falling score, and where each distinct score ends."""
+class Ranking:
+    """The candidates of all images by falling score, and where each distinct score ends.
+
+    Attributes:
+        score: Shape (n,).
+        hit: Lesions newly found by each, shape (n,).
+        false: 1 for false positives, shape (n,).
+        image: Number of the image, shape (n,).
+        ends: Last place of each distinct score, shape (thresholds,).
+        duplicates: How many hit a lesion already found, by strict counting.
+        ignored: How many count neither way for another reason.
+    """
 
     score: FloatArray
     hit: IntArray
     false: IntArray
     image: IntArray
     ends: IntArray
+    duplicates: int
+    ignored: int
 
 
-def _pool(images: Sequence[Matches]) -> _Pool:
+def ranking(images: Sequence[Matches], counting: Counting = STRICT) -> Ranking:
+    """Puts the candidates of all images in one order.
+
+    Args:
+        images: The matches of every evaluated image.
+        counting: How outcomes are counted.
+    """
+    empty = np.empty(0, np.int64)
     score = np.concatenate([image.score for image in images] or [np.empty(0)])
-    outcome = np.concatenate([image.outcome for image in images] or [np.empty(0, np.int64)])
+    outcome = np.concatenate([image.outcome for image in images] or [empty])
+    hit = outcome == Outcome.TRUE_POSITIVE
+    second = outcome == Outcome.DUPLICATE
+    if counting.lenient:
+        gains = np.concatenate([image.gains for image in images] or [empty])
+        hit, second = gains, (hit | second) & (gains == 0)
+    false = outcome == Outcome.FALSE_POSITIVE
+    if counting.duplicates == "false_positive":
+        false = false | second
     number = np.repeat(np.arange(len(images)), [len(image.score) for image in images])
     order = np.argsort(-score, kind="stable")
-    score, outcome = score[order], outcome[order]
-    ends = np.flatnonzero(np.append(np.diff(score) != 0, True)) if len(score) else np.empty(0, np.int64)
-    hit = (outcome == Outcome.TRUE_POSITIVE).astype(np.int64)
-    false = (outcome == Outcome.FALSE_POSITIVE).astype(np.int64)
-    return _Pool(score, hit, false, number[order], ends)
+    score = score[order]
+    ends = np.flatnonzero(np.append(np.diff(score) != 0, True)) if len(score) else empty
+    hit, false = hit[order].astype(np.int64), false[order].astype(np.int64)
+    totals = np.bincount(outcome, minlength=len(Outcome)).tolist()
+    return Ranking(score, hit, false, number[order], ends, totals[Outcome.DUPLICATE], totals[Outcome.IGNORED])
 
 
-def pooled_froc(images: Sequence[Matches]) -> Froc:
+def pooled_froc(images: Sequence[Matches], counting: Counting = STRICT) -> Froc:
     """Pools the matches of images into one curve.
 
     Args:
         images: The matches of every evaluated image, also of those without lesions or without candidates.
+        counting: How outcomes are counted.
     """
-    pool = _pool(images)
-    lesions = sum(image.lesions for image in images)
-    found, false = (np.concatenate([[0], np.cumsum(part)[pool.ends]]) for part in (pool.hit, pool.false))
+    pool = ranking(images, counting)
+    count = np.array([image.lesions for image in images], dtype=np.int64)
+    lesions, free = int(count.sum()), int((count == 0).sum())
+    apart = pool.false * (count[pool.image] == 0)
+    found, false, calm = (np.concatenate([[0], np.cumsum(part)[pool.ends]]) for part in (pool.hit, pool.false, apart))
     return Froc(
         thresholds=np.concatenate([[np.inf], pool.score[pool.ends]]),
-        sensitivity=found / lesions if lesions else np.full(len(found), np.nan),
-        fppi=false / len(images) if images else np.full(len(false), np.nan),
+        sensitivity=_share(found, lesions),
+        fppi=_share(false, len(images)),
+        fppi_free=_share(calm, free),
+        found=found,
+        false=false,
         lesions=lesions,
         images=len(images),
-        positive_images=sum(image.lesions > 0 for image in images),
-        duplicates=sum(image.count(Outcome.DUPLICATE) for image in images),
-        ignored=sum(image.count(Outcome.IGNORED) for image in images),
+        positive_images=len(images) - free,
+        duplicates=pool.duplicates,
+        ignored=pool.ignored,
+        other_hits=sum(image.other_hits for image in images),
         rule=next((image.rule for image in images if image.rule), ""),
+        counting=counting,
     )
 
 
-def froc_replicates(
-    images: Sequence[Matches],
-    rates: npt.ArrayLike,
-    groups: Groups | None = None,
-    *,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> FloatArray:
-    """Sensitivities at rates of false positives in bootstrap draws of patients.
-
-    Args:
-        images: The matches of every evaluated image.
-        rates: False positives per image, shape (rates,).
-        groups: The patient of each image; None makes each image its own.
-        draws: Number of draws.
-        seed: Seed of the draws; the same seed and groups draw the same, so that two methods can be compared in pairs.
-
-    Returns:
-        Shape (draws, rates); NaN in draws without a lesion.
-    """
-    codes = group_codes(groups, len(images))
-    size = int(codes.max(initial=-1)) + 1
-    found, false = _segments(_pool(images), codes, size)
-    lesions = group_sums([image.lesions for image in images], codes).ravel()
-    asked = np.asarray(rates, dtype=np.float64)
-    rows: list[FloatArray] = []
-    for weights in draw_weights(size, draws=draws, seed=seed, width=found.shape[0]):
-        counts = [np.cumsum((part @ weights.T).T, axis=1) for part in (found, false)]
-        rows += _read_rows(counts[0], counts[1], weights @ np.bincount(codes, minlength=size), weights @ lesions, asked)
-    return np.array(rows).reshape(-1, len(asked))
-
-
-def _segments(pool: _Pool, codes: IntArray, size: int) -> tuple[sparse.csr_array, sparse.csr_array]:
-    """Counts found lesions and false positives between the thresholds at which a lesion is found.
-
-    Nothing else moves a reading, and there are far fewer of these than candidates.
-
-    Returns:
-        Found lesions and false positives, each of shape (segments, groups).
-    """
-    place = np.searchsorted(pool.ends, np.arange(len(pool.score)))
-    rises = np.unique(place[pool.hit == 1])
-    segment = np.searchsorted(rises, place)
-    tables = []
-    for part in (pool.hit, pool.false):
-        used = (part == 1) & (segment < len(rises))
-        cells = (segment[used], codes[pool.image[used]])
-        tables.append(sparse.coo_array((np.ones(used.sum(), np.int64), cells), shape=(len(rises), size)).tocsr())
-    return tables[0], tables[1]
-
-
-def _read_rows(
-    found: IntArray, false: IntArray, images: IntArray, lesions: FloatArray, rates: FloatArray
-) -> list[FloatArray]:
-    """Reads each drawn curve at the rates: the last point with at most that many false positives."""
-    rows = []
-    for row in range(len(found)):
-        places = np.searchsorted(false[row], rates * images[row] + _EPSILON, side="right")
-        hits = np.concatenate([[0], found[row]])[places]
-        rows.append(hits / lesions[row] if lesions[row] else np.full(len(rates), np.nan))
-    return rows
-
-
-def froc_intervals(
-    images: Sequence[Matches],
-    rates: Sequence[float],
-    groups: Groups | None = None,
-    *,
-    draws: int = DRAWS,
-    seed: int = 0,
-) -> tuple[tuple[Interval, ...], Interval]:
-    """Sensitivity at each rate, and their mean (the CPM at the seven standard rates), with bootstrap intervals.
-
-    Args:
-        images: The matches of every evaluated image.
-        rates: False positives per image.
-        groups: The patient of each image; None makes each image its own.
-        draws: Number of draws.
-        seed: Seed of the draws.
-    """
-    curve = pooled_froc(images)
-    values = [curve.sensitivity_at(rate).sensitivity for rate in rates]
-    mean = float(np.mean(values))
-    if int(group_codes(groups, len(images)).max(initial=-1)) < 1:
-        return tuple(too_few(value) for value in values), too_few(mean)
-    drawn = froc_replicates(images, rates, groups, draws=draws, seed=seed)
-    each = tuple(percentile_interval(value, column) for value, column in zip(values, drawn.T, strict=True))
-    return each, percentile_interval(mean, drawn.mean(axis=1))
+def _share(counts: IntArray, total: int) -> FloatArray:
+    return counts / total if total else np.full(len(counts), np.nan)

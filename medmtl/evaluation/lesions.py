@@ -1,150 +1,46 @@
-"""Lesions as targets, the rules by which a candidate hits one, and who gets which.
+"""Who gets which lesion: candidates are assigned to lesions by falling score, each lesion once.
 
-A target is an 8-connected component of the class mask inside the field of view. Candidates are assigned by falling
-score: each takes the nearest unclaimed lesion it hits (a true positive); if all it hits are claimed it is a duplicate,
-neither true nor false positive, and counted; if it hits none it is a false positive, also where a lesion of another
-class lies there. One candidate is at most one true positive (strict). Because of the order of scores, the outcome at
-a threshold is the outcome of the candidates at or above it.
+Each candidate takes the best unclaimed lesion it hits (the nearest, or the one it overlaps most): a true positive. If
+all it hits are claimed it is a duplicate, neither true nor false positive, and counted; if it hits none it is a false
+positive, also where a lesion of another class lies there. One candidate is at most one true positive (strict). Beside
+it stands the lenient count, by which a candidate finds every lesion it hits. Because of the order of scores, the
+outcome at a threshold is the outcome of the candidates at or above it.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar, Protocol, TypeAlias
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
-from scipy import ndimage
 
-from medmtl.errors import EvaluationError, suggestion
-from medmtl.evaluation.candidates import EIGHT, Candidates
+from medmtl.evaluation.candidate_table import Candidates
+from medmtl.evaluation.encounters import Pairs
 from medmtl.evaluation.intervals import BoolArray, FloatArray, IntArray
+from medmtl.evaluation.pooling import MatchPool
+from medmtl.evaluation.rules import HIT_RULES, HitRule, PeakInLesion, hit_rule
+from medmtl.evaluation.targets import UNKNOWN, Targets, lesion_targets
 
-UNKNOWN = 255
+__all__ = [
+    "HIT_RULES",
+    "UNKNOWN",
+    "HitRule",
+    "MatchPool",
+    "Matches",
+    "Outcome",
+    "PeakInLesion",
+    "Targets",
+    "hit_rule",
+    "lesion_targets",
+    "match",
+    "match_images",
+]
 
-
-@dataclass(frozen=True, eq=False)
-class Targets:
-    """The lesions of one image and class.
-
-    Attributes:
-        labels: 0 where there is no lesion, 1 .. count in the lesions, shape (H, W).
-        area: Pixels of each lesion, shape (count,).
-        unknown: Where nothing is known, shape (H, W): a candidate there is ignored.
-        dropped: How many lesions were smaller than the least area; their pixels are unknown.
-    """
-
-    labels: IntArray
-    area: IntArray
-    unknown: BoolArray
-    dropped: int = 0
-
-    @property
-    def count(self) -> int:
-        """Number of lesions."""
-        return len(self.area)
-
-
-def lesion_targets(mask: npt.ArrayLike, valid: npt.ArrayLike | None = None, min_area: int = 1) -> Targets:
-    """Cuts a mask into lesions.
-
-    Args:
-        mask: 0 or 1 (or bool), or 255 where unknown, shape (H, W).
-        valid: The field of view, shape (H, W); lesion pixels outside it do not count.
-        min_area: Least pixels of a lesion; smaller ones are dropped, counted, and a candidate on them is ignored.
-
-    Raises:
-        EvaluationError: The mask is not 2-D, holds other values, or the field of view has another shape.
-    """
-    values = np.asarray(mask)
-    inside = np.ones(values.shape, dtype=bool) if valid is None else np.asarray(valid).astype(bool)
-    if values.ndim != 2 or inside.shape != values.shape:
-        raise EvaluationError(
-            "lesion mask and valid mask need one shape (H, W)", found=f"{values.shape} and {inside.shape}"
-        )
-    unknown: BoolArray = values == UNKNOWN
-    if not (unknown | (values == 0) | (values == 1)).all():
-        raise EvaluationError("a lesion mask holds 0, 1 or 255", found=np.unique(values)[:5])
-    labels, count = ndimage.label(inside & (values == 1), EIGHT)
-    area = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    large = np.concatenate([[True], area >= min_area])
-    number = np.where(large, np.cumsum(large) - 1, 0)
-    return Targets(number[labels], area[large[1:]], unknown | ~large[labels], int((~large).sum()))
-
-
-Hits: TypeAlias = list[list[int]]
-"""For each candidate, by falling score, the lesions it hits (1 .. count), the best first."""
-
-
-class HitRule(Protocol):
-    """Decides which lesions each candidate hits."""
-
-    name: ClassVar[str]
-
-    @property
-    def caption(self) -> str:
-        """The rule in words, for every table and curve made with it."""
-
-    def hits(self, candidates: Candidates, targets: Targets) -> Hits:
-        """Gives the lesions each candidate hits, the best first."""
-
-
-@dataclass(frozen=True)
-class PeakInLesion:
-    """A candidate hits a lesion if its point lies in it, or within ``tolerance`` pixels of one of its pixel centers."""
-
-    tolerance: float = 0.0
-    name: ClassVar[str] = "peak_in_lesion"
-
-    @property
-    def caption(self) -> str:
-        """The rule in words."""
-        if self.tolerance:
-            return f"Hit: the candidate's peak lies in the lesion or at most {self.tolerance:g} pixels from it."
-        return "Hit: the candidate's peak lies in the lesion (no tolerance)."
-
-    def hits(self, candidates: Candidates, targets: Targets) -> Hits:
-        """Gives the lesions each candidate hits, the nearest first."""
-        reach = math.ceil(self.tolerance)
-        return [
-            _near(targets.labels, x, y, reach, self.tolerance) for x, y in zip(candidates.x, candidates.y, strict=True)
-        ]
-
-
-def _near(labels: IntArray, x: float, y: float, reach: int, tolerance: float) -> list[int]:
-    """Gives the labels of the pixel under a point, and of those whose centers are within the tolerance, nearest first."""
-    column, row = math.floor(x + 0.5), math.floor(y + 0.5)
-    top, left = max(0, row - reach), max(0, column - reach)
-    rows, columns = np.nonzero(labels[top : max(0, row + reach + 1), left : max(0, column + reach + 1)])
-    rows, columns = rows + top, columns + left
-    away = np.hypot(columns - x, rows - y)
-    away[(rows == row) & (columns == column)] = 0.0
-    best: dict[int, float] = {}
-    for label, distance in zip(labels[rows, columns].tolist(), away.tolist(), strict=True):
-        if distance <= tolerance:
-            best[label] = min(distance, best.get(label, math.inf))
-    return sorted(best, key=lambda label: (best[label], label))
-
-
-HIT_RULES: dict[str, type[PeakInLesion]] = {PeakInLesion.name: PeakInLesion}
-"""Hit rules by name."""
-
-
-def hit_rule(rule: str | HitRule, tolerance: float = 0.0) -> HitRule:
-    """Gives a rule by its name, or the rule itself.
-
-    Raises:
-        EvaluationError: No rule has this name, or the tolerance is negative.
-    """
-    if not isinstance(rule, str):
-        return rule
-    if rule not in HIT_RULES:
-        raise EvaluationError("no such hit rule", found=rule, remedy=suggestion(rule, HIT_RULES))
-    if not 0 <= tolerance < math.inf:
-        raise EvaluationError("a tolerance is a number of pixels, 0 or more", found=tolerance)
-    return HIT_RULES[rule](tolerance)
+OtherClass: TypeAlias = Literal["false_positive", "ignored"]
+"""What becomes of a candidate that hits lesions of another class only."""
 
 
 class Outcome(IntEnum):
@@ -162,10 +58,14 @@ class Matches:
 
     Attributes:
         score: Shape (n,).
-        outcome: An ``Outcome`` each, shape (n,).
+        outcome: An ``Outcome`` each, by strict counting, shape (n,).
         target: The lesion taken, or hit again, 1 .. lesions; 0 for none; shape (n,).
         lesions: Number of lesions of the image.
         rule: The hit rule in words.
+        first: The first candidate that hits each lesion, -1 where none does, shape (lesions,): what lenient counting
+            goes by. None: as strict counting has it.
+        area: Pixels of each lesion, shape (lesions,); None: unknown.
+        other: Whether the candidate hits lesions of another class only, shape (n,); None: not asked.
     """
 
     score: FloatArray
@@ -173,14 +73,36 @@ class Matches:
     target: IntArray
     lesions: int
     rule: str = ""
+    first: IntArray | None = None
+    area: IntArray | None = None
+    other: BoolArray | None = None
 
     def count(self, outcome: Outcome) -> int:
         """How many candidates came to this."""
         return int((self.outcome == outcome).sum())
 
+    @property
+    def other_hits(self) -> int:
+        """How many candidates hit lesions of another class only."""
+        return 0 if self.other is None else int(self.other.sum())
+
+    @cached_property
+    def gains(self) -> IntArray:
+        """How many lesions each candidate is the first to hit (lenient counting), shape (n,)."""
+        gains: IntArray = (self.outcome == Outcome.TRUE_POSITIVE).astype(np.int64)
+        if self.first is not None:
+            gains = np.bincount(self.first[self.first >= 0], minlength=len(self.score)).astype(np.int64)
+        return gains
+
 
 def match(
-    candidates: Candidates, targets: Targets, rule: str | HitRule = PeakInLesion.name, tolerance: float = 0.0
+    candidates: Candidates,
+    targets: Targets,
+    rule: str | HitRule = PeakInLesion.name,
+    *,
+    other: Sequence[Targets] = (),
+    other_class: OtherClass = "false_positive",
+    **parameters: float,
 ) -> Matches:
     """Assigns candidates to lesions, each lesion once, by falling score.
 
@@ -188,34 +110,108 @@ def match(
         candidates: Of one image and class.
         targets: The lesions of the same image and class.
         rule: A hit rule, or its name.
-        tolerance: For a rule by name: pixels by which a candidate may miss.
+        other: The lesions of other classes in the image.
+        other_class: What becomes of candidates that hit only those.
+        parameters: Of a rule by name, such as ``tolerance=10``.
 
     Raises:
-        EvaluationError: As ``hit_rule``.
+        EvaluationError: As ``hit_rule``, or the rule compares areas and the candidates are points.
     """
-    chosen = hit_rule(rule, tolerance)
-    claimed: set[int] = set()
-    outcome, target = np.zeros((2, len(candidates)), dtype=np.int64)
-    ignored = _at(targets.unknown, candidates)
-    for index, hits in enumerate(chosen.hits(candidates, targets)):
-        outcome[index], target[index] = _assign(hits, claimed, ignored=bool(ignored[index]))
-    return Matches(candidates.score, outcome, target, targets.count, chosen.caption)
+    others = [[one] for one in other]
+    return match_images([candidates], [targets], rule, others=others, other_class=other_class, **parameters)[0]
 
 
-def _assign(hits: list[int], claimed: set[int], *, ignored: bool) -> tuple[Outcome, int]:
-    free = next((label for label in hits if label not in claimed), None)
-    if free is not None:
-        claimed.add(free)
-        return Outcome.TRUE_POSITIVE, free
-    if hits:
-        return Outcome.DUPLICATE, hits[0]
-    return (Outcome.IGNORED if ignored else Outcome.FALSE_POSITIVE), 0
+def match_images(
+    candidates: Sequence[Candidates] | MatchPool,
+    targets: Sequence[Targets] = (),
+    rule: str | HitRule = PeakInLesion.name,
+    *,
+    others: Sequence[Sequence[Targets]] | Mapping[Any, Sequence[Targets]] = (),
+    other_class: OtherClass = "false_positive",
+    **parameters: float,
+) -> tuple[Matches, ...]:
+    """Assigns the candidates of many images at once, which is much faster than image by image.
+
+    Args:
+        candidates: Of one class, image by image; or a pool made of them, which several rules can share.
+        targets: The lesions of that class, image by image; for a pool nothing.
+        rule: A hit rule, or its name.
+        others: The lesions of every other class, image by image; for a pool nothing.
+        other_class: What becomes of candidates that hit only those.
+        parameters: Of a rule by name, such as ``tolerance=10``.
+
+    Returns:
+        The matches of each image.
+
+    Raises:
+        EvaluationError: As ``hit_rule`` and ``MatchPool.of``, the option does not exist, or the rule compares areas and
+            the candidates are points.
+    """
+    pool = candidates if isinstance(candidates, MatchPool) else MatchPool.of(candidates, targets, others)
+    pool.check_option(other_class)
+    chosen = hit_rule(rule, **parameters)
+    pairs = chosen.hits(pool.lesions).ordered()
+    size, lesions = len(pool.score), len(pool.lesions.table)
+    taken = _assigned(pairs, size, lesions)
+    outcome, target = np.zeros((2, size), dtype=np.int64)
+    target[pairs.candidate[::-1]] = pairs.region[::-1] + 1
+    outcome[pairs.candidate] = Outcome.DUPLICATE
+    outcome[taken >= 0] = Outcome.TRUE_POSITIVE
+    target[taken >= 0] = taken[taken >= 0] + 1
+    none = target == 0
+    other = none & _marked([chosen.hits(one) for one in pool.others], size)
+    apart = _marked([pool.hidden.near(), chosen.hits(pool.irrelevant)], size)
+    outcome[none & (apart | other if other_class == "ignored" else apart)] = Outcome.IGNORED
+    first = np.full(lesions, size)
+    np.minimum.at(first, pairs.region, pairs.candidate)
+    return _split(pool, chosen.caption, outcome, target, first, other)
 
 
-def _at(mask: BoolArray, candidates: Candidates) -> BoolArray:
-    """Gives the mask's value under each candidate; False outside the image."""
-    columns, rows = (np.floor(part + 0.5).astype(np.int64) for part in (candidates.x, candidates.y))
-    within = (rows >= 0) & (columns >= 0) & (rows < mask.shape[0]) & (columns < mask.shape[1])
-    found = np.zeros(len(candidates), dtype=bool)
-    found[within] = mask[rows[within], columns[within]]
-    return found
+def _assigned(pairs: Pairs, size: int, lesions: int) -> IntArray:
+    """Gives each candidate the best lesion that no earlier candidate took, -1 for none.
+
+    All candidates ask for their best lesion at once; a lesion keeps the earliest; the others ask for their next (Gale
+    and Shapley 1962). As all lesions prefer the earlier candidate, that ends where taking turns does.
+    """
+    count = np.bincount(pairs.candidate, minlength=size)
+    end = np.cumsum(count)
+    place = end - count
+    holder = np.full(lesions + 1, size, dtype=np.int64)
+    asking = np.flatnonzero(count)
+    while len(asking):
+        wanted = pairs.region[place[asking]]
+        touched = np.unique(wanted)
+        before = holder[touched]
+        np.minimum.at(holder, wanted, asking)
+        ousted = before[(before < size) & (before != holder[touched])]
+        refused = np.concatenate([asking[holder[wanted] != asking], ousted])
+        place[refused] += 1
+        asking = refused[place[refused] < end[refused]]
+    taken = np.full(size + 1, -1, dtype=np.int64)
+    taken[holder[:-1]] = np.arange(lesions)
+    return taken[:size]
+
+
+def _marked(found: Sequence[Pairs], size: int) -> BoolArray:
+    """Whether each candidate is in any of the pairs."""
+    mark = np.zeros(size, dtype=bool)
+    for pairs in found:
+        mark[pairs.candidate] = True
+    return mark
+
+
+def _split(
+    pool: MatchPool, caption: str, outcome: IntArray, target: IntArray, first: IntArray, other: BoolArray
+) -> tuple[Matches, ...]:
+    """Cuts what was found for all images into what was found for each, with numbers of that image."""
+    ends, lesion_ends = pool.ends.tolist(), pool.lesion_ends.tolist()
+    target = np.where(target > 0, target - pool.lesion_ends[pool.image], 0)
+    before = pool.ends[:-1][pool.lesions.image]
+    first = np.where(first < len(outcome), first - before, -1)
+    area, asked = pool.lesions.table.area, bool(pool.others)
+    result = []
+    for start, stop, low, high in zip(ends[:-1], ends[1:], lesion_ends[:-1], lesion_ends[1:], strict=True):
+        mine, theirs = slice(start, stop), slice(low, high)
+        parts = outcome[mine], target[mine], high - low, caption, first[theirs], area[theirs]
+        result.append(Matches(pool.score[mine], *parts, other[mine] if asked else None))
+    return tuple(result)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medmtl.evaluation.candidates import Candidates
-from medmtl.evaluation.froc import CPM_RATES, froc_intervals, froc_replicates, pooled_froc
+from medmtl.evaluation.froc import CPM_RATES, pooled_froc
+from medmtl.evaluation.froc_intervals import froc_intervals, froc_replicates
 from medmtl.evaluation.intervals import draw_weights
 from medmtl.evaluation.lesions import Matches, Outcome, lesion_targets, match
 

@@ -9,9 +9,11 @@ import pytest
 
 from medmtl.errors import EvaluationError
 from medmtl.evaluation.candidates import peaks, random_candidates
-from medmtl.evaluation.froc import pooled_froc
+from medmtl.evaluation.froc import LENIENT, Counting, pooled_froc
+from medmtl.evaluation.froc_intervals import froc_intervals, lesion_precision_interval
 from medmtl.evaluation.lesions import lesion_targets, match
 from medmtl.evaluation.localization import froc_curve, lesion_findings
+from medmtl.evaluation.strata import by_size
 
 
 def scene(seed, signal=1.5):
@@ -90,3 +92,45 @@ def test_a_rate_beyond_the_curve_says_so():
 def test_a_comparison_on_other_images_is_refused():
     with pytest.raises(EvaluationError, match="same images"):
         lesion_findings(MODEL, comparisons={"random": RANDOM[:-1]}, draws=5)
+
+
+def test_strict_lenient_lesion_free_and_average_precision_stand_in_the_table():
+    found = lesion_findings(MODEL, groups=PATIENTS, comparisons={"random": RANDOM}, draws=40)
+    row, curve = found.tables[0].frame.iloc[0], pooled_froc(MODEL)
+    for rate in (1, 2, 5, 10):
+        assert row[f"at_{rate}_strict"] == row[f"at_{rate}"] == curve.sensitivity_at(rate).sensitivity
+        assert row[f"at_{rate}_lenient"] == pooled_froc(MODEL, LENIENT).sensitivity_at(rate).sensitivity
+        assert row[f"at_{rate}_lesion_free"] == curve.sensitivity_at(rate, "lesion_free").sensitivity
+    assert row["lesion_ap"] == pytest.approx(curve.average_precision)
+    assert metric(found, "lesion_ap").interval == lesion_precision_interval(MODEL, PATIENTS, draws=40)
+    (each, _) = froc_intervals(MODEL, (1, 2, 5, 10), PATIENTS, draws=40)
+    assert [metric(found, f"sensitivity_at_{rate}").interval for rate in (1, 2, 5, 10)] == list(each)
+
+
+def test_counting_is_followed_everywhere_and_said():
+    counting = Counting(lenient=True, duplicates="false_positive")
+    found = lesion_findings(MODEL, counting=counting, draws=20)
+    curve = pooled_froc(MODEL, counting)
+    assert metric(found, "sensitivity_at_2").interval.value == curve.sensitivity_at(2).sensitivity
+    assert found.curves[0].x[-1] == curve.fppi[-1]
+    assert "finds every lesion it hits" in found.tables[0].note
+    assert "false positive" in found.curves[0].caption
+
+
+def test_tables_by_size_and_site_hold_the_parts():
+    sites = ["a" if number < 10 else "b" for number in range(24)]
+    holes = [None if number == 3 else one for number, one in enumerate(MODEL)]
+    found = lesion_findings(holes, groups=PATIENTS, name="ex", sizes=(0, 26, math.inf), sites=sites, draws=30)
+    by_name = {table.name: table.frame for table in found.tables}
+    assert list(by_name) == ["lesions.ex", "lesion_sizes.ex", "lesion_sites.ex"]
+    known = [one for one in holes if one is not None]
+    small = pooled_froc(by_size(known, 0, 26))
+    assert by_name["lesion_sizes.ex"].loc[0, "lesions"] == small.lesions
+    assert by_name["lesion_sizes.ex"].loc[0, "at_2"] == small.sensitivity_at(2).sensitivity
+    assert by_name["lesion_sites.ex"]["images"].tolist() == [9, 14]
+    first = pooled_froc([one for one in holes[:10] if one is not None])
+    assert by_name["lesion_sites.ex"].loc[0, "at_1"] == first.sensitivity_at(1).sensitivity
+    thirds = lesion_findings(MODEL, sizes=True, draws=5).tables[1].frame
+    assert thirds["lesions"].sum() == pooled_froc(MODEL).lesions
+    with pytest.raises(EvaluationError, match="sites and images"):
+        lesion_findings(MODEL, sites=["a"], draws=5)

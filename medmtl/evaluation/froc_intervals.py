@@ -1,0 +1,185 @@
+"""Bootstrap intervals of the FROC curve over patients, and of the difference of two models on the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from medmtl.errors import EvaluationError
+from medmtl.evaluation.froc import STRICT, Counting, Ranking, pooled_froc, ranking
+from medmtl.evaluation.froc_bootstrap import count_events, drawn_weights, read_draws
+from medmtl.evaluation.intervals import (
+    DRAWS,
+    FloatArray,
+    Groups,
+    IntArray,
+    draw_weights,
+    group_codes,
+    group_sums,
+    percentile_interval,
+    too_few,
+)
+from medmtl.evaluation.lesions import Matches
+from medmtl.evaluation.results import Interval
+
+
+def froc_replicates(
+    images: Sequence[Matches],
+    rates: npt.ArrayLike,
+    groups: Groups | None = None,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+    counting: Counting = STRICT,
+) -> FloatArray:
+    """Sensitivities at rates of false positives in bootstrap draws of patients.
+
+    Args:
+        images: The matches of every evaluated image.
+        rates: False positives per image, shape (rates,).
+        groups: The patient of each image; None makes each image its own.
+        draws: Number of draws.
+        seed: Seed of the draws; the same seed and groups draw the same, so that two methods can be compared in pairs.
+        counting: How outcomes are counted.
+
+    Returns:
+        Shape (draws, rates); NaN in draws without a lesion.
+    """
+    codes = group_codes(groups, len(images))
+    size = int(codes.max(initial=-1)) + 1
+    events = count_events(ranking(images, counting), codes)
+    asked, places = np.unique(np.asarray(rates, dtype=np.float64), return_inverse=True)
+    totals = np.column_stack(
+        [group_sums([image.lesions for image in images], codes), np.bincount(codes, minlength=size)]
+    )
+    rows = [read_draws(events, weights, totals, asked) for weights in drawn_weights(size, draws, seed)]
+    return np.concatenate(rows)[:, places] if rows else np.empty((0, len(places)))
+
+
+def froc_intervals(
+    images: Sequence[Matches],
+    rates: Sequence[float],
+    groups: Groups | None = None,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+    counting: Counting = STRICT,
+) -> tuple[tuple[Interval, ...], Interval]:
+    """Sensitivity at each rate, and their mean (the CPM at the seven standard rates), with bootstrap intervals.
+
+    Args:
+        images: The matches of every evaluated image.
+        rates: False positives per image.
+        groups: The patient of each image; None makes each image its own.
+        draws: Number of draws.
+        seed: Seed of the draws.
+        counting: How outcomes are counted.
+    """
+    curve = pooled_froc(images, counting)
+    values = [curve.sensitivity_at(rate).sensitivity for rate in rates]
+    mean = float(np.mean(values))
+    if int(group_codes(groups, len(images)).max(initial=-1)) < 1:
+        return tuple(too_few(value) for value in values), too_few(mean)
+    drawn = froc_replicates(images, rates, groups, draws=draws, seed=seed, counting=counting)
+    each = tuple(percentile_interval(value, column) for value, column in zip(values, drawn.T, strict=True))
+    return each, percentile_interval(mean, drawn.mean(axis=1))
+
+
+def paired_froc_difference(
+    images: Sequence[Matches],
+    others: Sequence[Matches],
+    rates: Sequence[float],
+    groups: Groups | None = None,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+    counting: Counting = STRICT,
+) -> tuple[Interval, ...]:
+    """Difference of two models' sensitivities on the same images, in pairs: each draw takes one set of patients for both.
+
+    Args:
+        images: The matches of one model, image by image.
+        others: The matches of the other model on the same images in the same order.
+        rates: False positives per image; each model is read at its own threshold for that rate.
+        groups: The patient of each image; None makes each image its own.
+        draws: Number of draws.
+        seed: Seed of the draws.
+        counting: How outcomes are counted.
+
+    Returns:
+        One minus other at each rate, in [-1, 1]; an interval without 0 is a difference at the 5 % level.
+
+    Raises:
+        EvaluationError: The images differ in number or in their lesions.
+    """
+    lesions = [[image.lesions for image in part] for part in (images, others)]
+    if lesions[0] != lesions[1]:
+        raise EvaluationError(
+            "a paired comparison needs the same images with the same lesions, in the same order",
+            found=f"{len(images)} images with {sum(lesions[0])} lesions, {len(others)} with {sum(lesions[1])}",
+        )
+    curves = [pooled_froc(part, counting) for part in (images, others)]
+    values = [curves[0].sensitivity_at(rate).sensitivity - curves[1].sensitivity_at(rate).sensitivity for rate in rates]
+    if int(group_codes(groups, len(images)).max(initial=-1)) < 1:
+        return tuple(too_few(value) for value in values)
+    drawn = [
+        froc_replicates(part, rates, groups, draws=draws, seed=seed, counting=counting) for part in (images, others)
+    ]
+    pairs = zip(values, (drawn[0] - drawn[1]).T, strict=True)
+    return tuple(percentile_interval(value, column) for value, column in pairs)
+
+
+def lesion_precision_interval(
+    images: Sequence[Matches],
+    groups: Groups | None = None,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+    counting: Counting = STRICT,
+) -> Interval:
+    """Average precision of lesions (``Froc.average_precision``) with its bootstrap interval.
+
+    Args:
+        images: The matches of every evaluated image.
+        groups: The patient of each image; None makes each image its own.
+        draws: Number of draws.
+        seed: Seed of the draws.
+        counting: How outcomes are counted.
+    """
+    value = pooled_froc(images, counting).average_precision
+    codes = group_codes(groups, len(images))
+    size = int(codes.max(initial=-1)) + 1
+    if size < 2:
+        return too_few(value)
+    found, false = _segments(ranking(images, counting), codes, size)
+    lesions = group_sums([image.lesions for image in images], codes).ravel()
+    rows = []
+    for weights in draw_weights(size, draws=draws, seed=seed, width=4 * found.shape[0]):
+        gained = np.asarray(found @ weights.T)
+        above = np.cumsum(gained, axis=0)
+        called = np.maximum(above + np.cumsum(np.asarray(false @ weights.T), axis=0), 1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            rows.append((gained * above / called).sum(axis=0) / (weights @ lesions))
+    return percentile_interval(value, np.concatenate(rows))
+
+
+def _segments(pool: Ranking, codes: IntArray, size: int) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """Counts found lesions and false positives between the thresholds at which a lesion is found.
+
+    Nothing else moves precision where recall rises, and there are far fewer of these than candidates.
+
+    Returns:
+        Found lesions and false positives, each of shape (segments, groups).
+    """
+    place = np.searchsorted(pool.ends, np.arange(len(pool.score)))
+    rises = np.unique(place[pool.hit > 0])
+    segment = np.searchsorted(rises, place)
+    tables = []
+    for part in (pool.hit, pool.false):
+        used = (part > 0) & (segment < len(rises))
+        cells = (segment[used], codes[pool.image[used]])
+        tables.append(sparse.coo_array((part[used], cells), shape=(len(rises), size)).tocsr())
+    return tables[0], tables[1]
