@@ -22,7 +22,7 @@ class EncoderConfig(Block):
 
     name: str = Field(
         "efficientnet-lite0",
-        description="Encoder: efficientnet-lite0, efficientnet-b0 ... b7, or bagnet9, 17 or 33 (also with `-small`), whose cells see no more pixels than that.",
+        description="Encoder: efficientnet-lite0 ... lite4, efficientnet-b0 ... b7, or bagnet9, 17 or 33 (also with `-small`), whose cells see no more pixels than that.",
     )
     weights: str = Field(
         "imagenet", description="`imagenet`, `none`, or the path of a local weights file; bagnets have no `imagenet`."
@@ -30,6 +30,12 @@ class EncoderConfig(Block):
     output_stride: Literal[8, 16, 32] = Field(
         32,
         description="Pixels per cell of the deepest level: 16 and 8 by dilation, weights kept (efficientnet-lite0); slower.",
+    )
+    frozen_levels: int = Field(
+        0,
+        ge=0,
+        le=5,
+        description="Levels, from the finest, that keep their weights: no backward pass there, which on large images saves most of the time.",
     )
     batch_norm_momentum: float = Field(
         0.1,

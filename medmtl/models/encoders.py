@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Self
 
+import torch
 from torch import Tensor, nn
 
 from medmtl.errors import ConfigError
@@ -24,6 +27,44 @@ class Encoder(nn.Module, ABC):
 
     channels: tuple[int, ...]
     strides: tuple[int, ...] = STRIDES
+    frozen: int = 0
+    """Levels, from the finest, that do not learn: neither weights nor running statistics."""
+
+    def freeze(self, levels: int) -> None:
+        """Keeps the first levels as they are; in training nothing is computed backward through them.
+
+        Args:
+            levels: How many, from the finest; what comes before the first level is frozen with it.
+
+        Raises:
+            ConfigError: The encoder has fewer levels.
+        """
+        stages = self.stages()
+        if not 0 <= levels <= len(stages):
+            raise ConfigError(
+                "an encoder cannot freeze more levels than it has",
+                where="model.encoder.frozen_levels",
+                found=f"{levels} of {len(stages)}",
+            )
+        self.frozen = levels
+        for module in self._still_modules():
+            module.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """As a module's own, but frozen levels stay in evaluation mode."""
+        super().train(mode)
+        for module in self._still_modules():
+            module.training = False
+        return self
+
+    def _still_modules(self) -> list[nn.Module]:
+        """The modules of frozen levels, and those that no level holds, such as the stem; none where nothing is frozen."""
+        if not self.frozen:
+            return []
+        learning = {id(part) for blocks in self.stages()[self.frozen :] for block in blocks for part in block.modules()}
+        network: nn.Module = self.network  # type: ignore[assignment]
+        return [part for part in network.modules() if learning.isdisjoint(map(id, part.modules()))]
 
     def dilate(self, output_stride: int) -> None:
         """Keeps the size from the level of ``output_stride`` on: steps become gaps in the kernels, weights stay.
@@ -67,7 +108,9 @@ class Encoder(nn.Module, ABC):
             raise ValueError(f"levels must be 1 to {len(self.channels)}, found {levels}")
         features: list[Tensor] = []
         for level in range(levels):
-            x = self.stage(level, x)
+            # Explanations, in evaluation mode, may ask for gradients of frozen levels.
+            with nullcontext() if level >= self.frozen or not self.training else torch.no_grad():
+                x = self.stage(level, x)
             features.append(x)
         return features
 
@@ -77,7 +120,11 @@ encoders: Registry[EncoderBuilder] = Registry("encoder")
 
 
 def build_encoder(
-    name: str, weights: str = "imagenet", batch_norm_momentum: float | None = None, output_stride: int = 32
+    name: str,
+    weights: str = "imagenet",
+    batch_norm_momentum: float | None = None,
+    output_stride: int = 32,
+    frozen_levels: int = 0,
 ) -> Encoder:
     """Makes an encoder.
 
@@ -87,9 +134,10 @@ def build_encoder(
         batch_norm_momentum: Weight of a new batch in the running statistics; the published networks' 0.01 is slow for
             runs of a few hundred steps. None keeps it.
         output_stride: Pixels a cell of the deepest level: 32 as published, or 16 or 8 by dilation.
+        frozen_levels: Levels, from the finest, that do not learn.
 
     Raises:
-        ConfigError: The name is not known, or the encoder offers no other output stride.
+        ConfigError: The name is not known, the encoder offers no other output stride, or has fewer levels.
         CheckpointError: The weights cannot be had or do not fit.
     """
     encoder = encoders.get(name, where="model.encoder.name")(weights)
@@ -97,4 +145,5 @@ def build_encoder(
         set_batch_norm_momentum(encoder, batch_norm_momentum)
     if output_stride < encoder.strides[-1]:
         encoder.dilate(output_stride)
+    encoder.freeze(frozen_levels)
     return encoder
