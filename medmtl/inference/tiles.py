@@ -74,8 +74,9 @@ def tiled(look: Look, image: Tensor, tile: int, overlap: float = 0.5, blend: str
 
 
 def _reach(side: int, tile: int, shared: int, before: int, rim: int) -> int:
-    """The length that whole steps of tiles cover, the last rim beyond the image."""
-    steps = math.ceil((before + side + rim - tile) / (tile - shared))
+    """The length that whole steps of tiles cover, the last rim beyond the image's last cell."""
+    whole = math.ceil(side / WHOLE) * WHOLE
+    steps = math.ceil((before + whole + rim - tile) / (tile - shared))
     return tile + max(0, steps) * (tile - shared)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
@@ -67,9 +67,9 @@ def test_what_a_network_sees_at_the_edge_of_a_tile_is_dropped():
         maps[..., -2:] += 100
         return Evidence(maps)
 
-    image = picture(500, 260)
+    image = picture(504, 264)
     merged = tiled(look, image, 128, 0.5).maps
-    torch.testing.assert_close(merged, F.avg_pool2d(image[:, :1], 8, ceil_mode=True), atol=1e-5, rtol=0)
+    torch.testing.assert_close(merged, F.avg_pool2d(image[:, :1], 8), atol=1e-5, rtol=0)
 
 
 def test_tiles_that_disagree_as_a_whole_are_blended_without_a_step():
@@ -103,7 +103,8 @@ def test_memory_is_bounded_by_the_tiles():
     assert all(count <= AT_ONCE and (height, width) == (256, 256) for count, _, height, width in seen)
 
 
-@settings(max_examples=60, deadline=None)
+@example(height=1, width=97, tile=96, overlap=0.5, blend="gaussian", stride=32)  # the last cell lay in a rim
+@settings(max_examples=120, deadline=None)
 @given(
     height=st.integers(1, 400),
     width=st.integers(1, 400),
