@@ -130,7 +130,9 @@ def explain(
     npy: Annotated[bool, typer.Option("--npy", help="Also write the raw maps as NPY (float32).")] = False,
     method: Annotated[
         str | None,
-        typer.Option(help="A CAM method of pytorch-grad-cam instead of the head's own maps: gradcam, layercam, ..."),
+        typer.Option(
+            help="A CAM method of pytorch-grad-cam, by its name, instead of the head's own maps: gradcam, layercam, ..."
+        ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: the run's own.")] = None,
     quiet: Quiet = False,

@@ -76,11 +76,14 @@ def explain(
         progress: Where to say how far it is.
 
     Raises:
+        ConfigError: The method is not known.
         RunError: The run has no scale, or no task that gives maps.
         ImageError: An image is missing or cannot be read.
         OutputError: The folder exists already, or cannot be written.
     """
     progress = progress or Progress()
+    if method is not None:
+        _method_words(method)  # a name that is not known is said now, not after the work
     images = find_images([Path(path) for path in paths])
     trained = open_trained(run, device)
     operating = load_operating(trained.folder)
@@ -183,11 +186,11 @@ def _evidence(
 
 
 def _cam(trained: TrainedRun, task: AnyTask, item: Predicted, channel: int, method: str) -> npt.NDArray[np.float32]:
-    from medmtl.explanation.cam import cam_map
+    from medmtl.explanation.cam import cam_map  # imported where it is used: most heat maps need no library
 
-    view = TaskView(trained.network, task.name, channel)
+    view = TaskView(trained.network, task.name)
     image = torch.from_numpy(item.image.transpose(2, 0, 1).copy()).float().div(255).to(trained.device)
-    return cam_map(view, image, method, view.target_layers())
+    return cam_map(view, image, method, view.target_layers(), channel=channel)
 
 
 def _restored(evidence: npt.NDArray[np.float32], item: Predicted) -> npt.NDArray[np.float32]:
@@ -216,10 +219,26 @@ def _candidates(item: Predicted, evidence: npt.NDArray[np.float32], scale: Class
 
 def _facts(trained: TrainedRun, method: str | None, missing: tuple[tuple[str, str], ...]) -> PageFacts:
     record = trained.folder.record
-    how = "class maps of the localization head"
-    if method is not None:
-        how = (
-            f"{method} (pytorch-grad-cam); the scale is that of the head's own maps and was not chosen for this method"
-        )
+    how = "class maps of the localization head" if method is None else _method_words(method)
     run, digest = trained.folder.config.name, record.get("weights_sha256", "")
     return PageFacts(run, digest, code_version(), now(), how, missing=missing)
+
+
+def _method_words(name: str) -> str:
+    """What the page says of a method: its unit, what it normalizes, and that the scale was not chosen for it."""
+    from medmtl.explanation.cam import cam_method
+
+    method = cam_method(name)
+    words = [f"{method.title} (pytorch-grad-cam; {method.source}), not stretched to the image"]
+    if method.normalized:
+        words.append(f"by its definition, {method.normalized}")
+    if not method.by_class:
+        words.append("it knows no class: every class has the same map")
+    if method.unit == "logit":
+        words.append("the scale is that of the head's own maps and was not chosen for this method")
+    else:
+        kind = "random" if method.unit == "none" else f"in units of {method.unit}"
+        words.append(
+            f"its values are {kind}, not logits: threshold and colors, those of the head's own maps, say little"
+        )
+    return "; ".join(words)
