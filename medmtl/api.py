@@ -13,7 +13,7 @@ from medmtl.config import RunConfig, opened_config, with_overrides
 from medmtl.progress import Progress
 from medmtl.workflows.evaluating import Evaluated
 from medmtl.workflows.evaluating import evaluate as _evaluate
-from medmtl.workflows.explaining import Explained
+from medmtl.workflows.explaining import Explained, Wishes
 from medmtl.workflows.explaining import explain as _explain
 from medmtl.workflows.training import TrainResult
 from medmtl.workflows.training import train as _train
@@ -86,6 +86,9 @@ def explain(
     out: str | Path = "heatmaps",
     npy: bool = False,
     method: str | None = None,
+    export: str | Sequence[str] = (),
+    anatomy: str | Path | None = None,
+    evaluations: Sequence[str | Path] = (),
     device: str | None = None,
     quiet: bool = False,
 ) -> Explained:
@@ -97,6 +100,10 @@ def explain(
         out: Folder to make.
         npy: Also write the raw maps as float32 NPY.
         method: A method of pytorch-grad-cam instead of the head's own maps: ``gradcam``, ``layercam``, ...
+        export: Formats for other programs: ``geojson``, ``coco``, ``csv``, ``png16``, ``nifti``, ``mha``.
+        anatomy: A CSV of eyes (image, laterality, disc_x, disc_y, disc_diameter, fovea_x, fovea_y; original pixels):
+            candidates are then placed by quadrant and disc diameters.
+        evaluations: Evaluation folders of the run that lie outside of it, for the figures beside each class.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; default: the run's own.
         quiet: Say nothing.
 
@@ -108,8 +115,14 @@ def explain(
             cannot be written.
     """
     paths = [images] if isinstance(images, str | Path) else list(images)
-    progress = Progress(quiet=quiet)
-    return _explain(run, paths, out=out, npy=npy, method=method, device=device, progress=progress)
+    wishes = Wishes(
+        npy=npy,
+        method=method,
+        export=[export] if isinstance(export, str) else export,
+        anatomy=None if anatomy is None else Path(anatomy),
+        evaluations=[Path(place) for place in evaluations],
+    )
+    return _explain(run, paths, out=out, wishes=wishes, device=device, progress=Progress(quiet=quiet))
 
 
 def compare(

@@ -134,16 +134,30 @@ def explain(
             help="A CAM method of pytorch-grad-cam, by its name, instead of the head's own maps: gradcam, layercam, ..."
         ),
     ] = None,
+    export: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FORMAT,...", help="Also write for other programs: geojson, coco, csv, png16, nifti, mha."
+        ),
+    ] = None,
+    anatomy: Annotated[
+        Path | None,
+        typer.Option(help="CSV of eyes: image, laterality, disc_x, disc_y, disc_diameter, fovea_x, fovea_y."),
+    ] = None,
+    evaluation: Annotated[
+        list[Path] | None,
+        typer.Option(help="Evaluation folder outside of the run whose figures the page gives; may be repeated."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: the run's own.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Make heat maps: overlays on a fixed scale, raw maps, candidates, one index page."""
     from medmtl.progress import Progress
+    from medmtl.workflows.explaining import Wishes
     from medmtl.workflows.explaining import explain as run_explanation
 
-    done = run_explanation(
-        run, list(images), out=out, npy=npy, method=method, device=device, progress=Progress(quiet=quiet)
-    )
+    wishes = Wishes(npy, method, export or (), anatomy, evaluation or ())
+    done = run_explanation(run, list(images), out=out, wishes=wishes, device=device, progress=Progress(quiet=quiet))
     typer.echo(f"{done.images} images, {done.candidates} candidates above threshold")
     typer.echo(f"index {done.index}")
 
