@@ -107,7 +107,7 @@ def enlarged(cells, size=(40, 32)):
 def test_every_method_of_the_library_is_there_and_nothing_else():
     import pytorch_grad_cam as library
 
-    assert list(CAM_METHODS) == METHODS
+    assert [name for name in CAM_METHODS if not name.startswith("monai-")] == METHODS
     own = {
         name
         for name, value in vars(library).items()
@@ -121,7 +121,7 @@ def test_the_librarys_spelling_is_understood(name, title):
     assert cam_method(name) is CAM_METHODS.get(title)
 
 
-@pytest.mark.parametrize(("name", "words"), [("gradcamm", "did you mean 'gradcam'"), ("lime", "known: ablationcam")])
+@pytest.mark.parametrize(("name", "words"), [("gradcamm", "did you mean 'gradcam'"), ("shap", "known: ablationcam")])
 def test_a_wrong_name_is_answered_with_a_suggestion(name, words):
     with pytest.raises(ConfigError, match=words):
         cam_map(Tiny(), torch.zeros(3, 8, 8), name, [nn.ReLU()])

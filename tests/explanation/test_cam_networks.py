@@ -17,7 +17,7 @@ from medmtl.models import (
     build_encoder,
 )
 
-FAST = [name for name in CAM_METHODS if name not in {"sess", "scorecam", "ablationcam"}]
+FAST = [name for name in CAM_METHODS if name not in {"sess", "scorecam", "ablationcam", "monai-cam", "monai-occlusion"}]
 
 
 def heads(channels):

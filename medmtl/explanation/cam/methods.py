@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from medmtl.explanation.cam import monai_maps
 from medmtl.explanation.cam.eigen import eigen_projection, extreme_projection, kernel_projection
 from medmtl.explanation.cam.layered import Maps, geometric_mean, layered
 from medmtl.explanation.cam.weighting import (
@@ -20,7 +21,7 @@ from medmtl.explanation.cam.weighting import (
 from medmtl.explanation.cam.whole import enhanced, full_gradient
 from medmtl.registry import Registry
 
-Unit = Literal["logit", "logit × feature", "feature", "kernel", "none"]
+Unit = Literal["logit", "logit × feature", "feature", "kernel", "logit × odds", "none"]
 ONE = "one forward and one backward pass to the layer"
 FORWARD = "one forward pass"
 CHANNELS = "a forward pass for each feature channel"
@@ -140,6 +141,37 @@ _TABLE = {
     ),
     "randomcam": CamMethod("RandomCAM, a control", "pytorch-grad-cam", "none", layered(random), by_class=False),
 }
+_MONAI = "MONAI"
+_TABLE |= {
+    "monai-gradcam": CamMethod(
+        "Grad-CAM of MONAI",
+        _MONAI,
+        "logit",
+        monai_maps.visualizer(monai_maps.gradcam),
+        cost="one forward and one backward pass",
+    ),
+    "monai-gradcam++": CamMethod(
+        "Grad-CAM++ of MONAI",
+        _MONAI,
+        "logit × odds",
+        monai_maps.visualizer(monai_maps.gradcam_plus_plus),
+        cost="one forward and one backward pass",
+    ),
+    "monai-cam": CamMethod(
+        "CAM of MONAI",
+        "Zhou et al. 2016, arXiv 1512.04150",
+        "logit",
+        monai_maps.visualizer(monai_maps.cam),
+        cost=FORWARD,
+    ),
+    "monai-occlusion": CamMethod(
+        "occlusion sensitivity of MONAI",
+        _MONAI,
+        "logit",
+        monai_maps.visualizer(monai_maps.occlusion),
+        cost="about a thousand forward passes",
+    ),
+}
 for _name, _method in _TABLE.items():
     CAM_METHODS.register(_name)(_method)
 
@@ -154,5 +186,7 @@ def cam_method(name: str, *, where: object = None) -> CamMethod:
     Raises:
         ConfigError: The name is not known.
     """
+    if name.lower() in CAM_METHODS:
+        return CAM_METHODS.get(name.lower())
     plain = name.strip().lower().replace("_", "").replace("-", "").replace("plusplus", "++")
     return CAM_METHODS.get(plain if plain in CAM_METHODS else name, where=where)

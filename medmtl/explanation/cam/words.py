@@ -19,7 +19,7 @@ def method_words(name: str | None) -> str:
     from medmtl.explanation.cam.methods import cam_method  # most heat maps need no library
 
     method = cam_method(name, where="--method")
-    words = [f"{method.title} (pytorch-grad-cam; {method.source}), not stretched to the image"]
+    words = [f"{method.title} ({method.source}), not stretched to the image"]
     if method.normalized:
         words.append(f"by its definition, {method.normalized}")
     if not method.by_class:
