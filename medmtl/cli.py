@@ -11,6 +11,7 @@ import typer
 
 from medmtl.datacli import Out, Quiet, data_app
 from medmtl.launching import launch
+from medmtl.mapcli import mapquality
 
 app = typer.Typer(
     name="medmtl",
@@ -21,6 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
+app.command()(mapquality)
 
 
 def _say_version(asked: bool) -> None:
