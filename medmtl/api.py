@@ -13,7 +13,7 @@ from medmtl.config import RunConfig, opened_config, with_overrides
 from medmtl.progress import Progress
 from medmtl.workflows.evaluating import Evaluated
 from medmtl.workflows.evaluating import evaluate as _evaluate
-from medmtl.workflows.explaining import Explained, Wishes
+from medmtl.workflows.explaining import Explained
 from medmtl.workflows.explaining import explain as _explain
 from medmtl.workflows.mapquality import MapQuality
 from medmtl.workflows.mapquality import map_quality as _map_quality
@@ -128,21 +128,25 @@ def explain(
             cannot be written.
     """
     paths = [images] if isinstance(images, str | Path) else list(images)
-    wishes = Wishes(
+    return _explain(
+        run,
+        paths,
+        out=out,
         npy=npy,
         method=method,
-        export=[export] if isinstance(export, str) else export,
-        anatomy=None if anatomy is None else Path(anatomy),
-        evaluations=[Path(place) for place in evaluations],
+        export=export,
+        anatomy=anatomy,
+        evaluations=evaluations,
+        device=device,
+        progress=Progress(quiet=quiet),
     )
-    return _explain(run, paths, out=out, wishes=wishes, device=device, progress=Progress(quiet=quiet))
 
 
 def map_quality(
     run: str | Path,
     manifest: str | Path,
-    methods: str | Sequence[str] = ("head",),
     *,
+    methods: str | Sequence[str] = ("head",),
     split: str | None = "val",
     out: str | Path | None = None,
     ledger: str | Path | None = None,
@@ -167,10 +171,9 @@ def map_quality(
     Raises:
         MedmtlError: What is wrong with run, manifest, methods or output.
     """
-    names = [methods] if isinstance(methods, str) else list(methods)
     progress = Progress(quiet=quiet)
     return _map_quality(
-        run, manifest, methods=names, split=split, out=out, ledger=ledger, device=device, progress=progress
+        run, manifest, methods=methods, split=split, out=out, ledger=ledger, device=device, progress=progress
     )
 
 

@@ -155,11 +155,20 @@ def explain(
 ) -> None:
     """Make heat maps: overlays on a fixed scale, raw maps, candidates, one index page."""
     from medmtl.progress import Progress
-    from medmtl.workflows.explaining import Wishes
     from medmtl.workflows.explaining import explain as run_explanation
 
-    wishes = Wishes(npy, method, export or (), anatomy, evaluation or ())
-    done = run_explanation(run, list(images), out=out, wishes=wishes, device=device, progress=Progress(quiet=quiet))
+    done = run_explanation(
+        run,
+        list(images),
+        out=out,
+        npy=npy,
+        method=method,
+        export=export or (),
+        anatomy=anatomy,
+        evaluations=evaluation or (),
+        device=device,
+        progress=Progress(quiet=quiet),
+    )
     typer.echo(f"{done.images} images, {done.candidates} candidates above threshold")
     typer.echo(f"index {done.index}")
 

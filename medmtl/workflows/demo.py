@@ -12,7 +12,7 @@ from medmtl.data.synthetic import write_dataset
 from medmtl.errors import RunError
 from medmtl.progress import Progress
 from medmtl.workflows.evaluating import Evaluated, evaluate
-from medmtl.workflows.explaining import Wishes, explain
+from medmtl.workflows.explaining import explain
 from medmtl.workflows.training import train
 
 IMAGES = 180
@@ -58,8 +58,7 @@ def run_demo(out: Path, progress: Progress, *, images: int = IMAGES) -> Demo:
     run = train(config, out / "run", progress=progress)
     evaluated = evaluate(run.run, manifest, split="test", out=out / "evaluation", progress=progress)
     shown = [sample.image for sample in Manifest.read(manifest).select("test")][:12]
-    wishes = Wishes(evaluations=[evaluated.folder])
-    explained = explain(run.run, shown, out=out / "heatmaps", wishes=wishes, progress=progress)
+    explained = explain(run.run, shown, out=out / "heatmaps", evaluations=[evaluated.folder], progress=progress)
     lines = [
         *_headlines(evaluated),
         f"trained in {run.minutes:.1f} minutes",

@@ -47,31 +47,16 @@ class Explained:
     table: Path
 
 
-@dataclass(frozen=True)
-class Wishes:
-    """What is asked of heat maps beyond the maps themselves.
-
-    Attributes:
-        npy: Also write the maps as float32 NPY.
-        method: A method of pytorch-grad-cam instead of the head's own maps.
-        export: Formats of other programs, by their names in ``EXPORTS``.
-        anatomy: A table of eyes: side, disc, fovea.
-        evaluations: Evaluation folders of the run that lie outside of it.
-    """
-
-    npy: bool = False
-    method: str | None = None
-    export: Sequence[str] = ()
-    anatomy: Path | None = None
-    evaluations: Sequence[Path] = ()
-
-
 def explain(
     run: str | Path,
     paths: Sequence[str | Path],
     *,
     out: str | Path,
-    wishes: Wishes | None = None,
+    npy: bool = False,
+    method: str | None = None,
+    export: str | Sequence[str] = (),
+    anatomy: str | Path | None = None,
+    evaluations: Sequence[str | Path] = (),
     device: str | None = None,
     progress: Progress | None = None,
 ) -> Explained:
@@ -81,7 +66,11 @@ def explain(
         run: Run folder, with the scales that validation chose.
         paths: Images, or folders of images (searched with their subfolders).
         out: Folder to make.
-        wishes: What is asked beyond the maps.
+        npy: Also write the maps as float32 NPY.
+        method: A method of class activation mapping instead of the head's own maps.
+        export: Formats of other programs, by their names in ``EXPORTS``.
+        anatomy: A table of eyes: side, disc, fovea; see ``read_anatomy``.
+        evaluations: Evaluation folders of the run that lie outside of it, for the figures beside each class.
         device: Where to compute; default: the run's own.
         progress: Where to say how far it is.
 
@@ -92,25 +81,39 @@ def explain(
         EvaluationError: An evaluation of the run cannot be read.
         OutputError: The folder exists already, or cannot be written.
     """
-    wishes, progress = wishes or Wishes(), progress or Progress()
-    how = method_words(wishes.method)  # names that are not known are said now, not after the work
-    open_exports(wishes.export, Path(out))
+    progress = progress or Progress()
+    how = method_words(method)  # names that are not known are said now, not after the work
+    formats = [export] if isinstance(export, str) else export
+    open_exports(formats, Path(out))
     images = find_images([Path(path) for path in paths])
     trained = open_trained(run, device)
-    eyes = open_eyes(trained.tasks, wishes.anatomy, images)
+    eyes = open_eyes(trained.tasks, None if anatomy is None else Path(anatomy), images)
     operating = load_operating(trained.folder)
     scales = map_scales(trained, operating)
     # What was measured was measured on the head's own maps.
-    results = evaluations_of(trained.folder, wishes.evaluations) if wishes.method is None else []
+    results = evaluations_of(trained.folder, [Path(place) for place in evaluations]) if method is None else []
     missing = classes_without(trained, operating)
     for label, why in missing:
         progress.say(f"no heat map for {label}: {why}")
+    asked = _Asked(trained, scales, method, eyes, results, npy)
     with atomic_folder(Path(out)) as temporary:
-        exporters = open_exports(wishes.export, temporary)
-        written, tables = _write_all(trained, images, scales, temporary, wishes, eyes, exporters, results, progress)
+        exporters = open_exports(formats, temporary)
+        written, tables = _write_all(asked, images, temporary, exporters, progress)
         table = write_candidates(temporary, tables)
         write_page(temporary, written, _facts(trained, how, missing, eyes, finish_exports(temporary, exporters)))
     return Explained(len(written), len(table), Path(out) / "index.html", Path(out) / "candidates.csv")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be shown of every image."""
+
+    trained: TrainedRun
+    scales: Mapping[str, Mapping[str, ClassScale]]
+    method: str | None
+    eyes: Eyes
+    results: Sequence[EvaluationResult]
+    npy: bool
 
 
 def find_images(paths: Sequence[Path]) -> list[Path]:
@@ -138,31 +141,24 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
 
 
 def _write_all(
-    trained: TrainedRun,
-    images: Sequence[Path],
-    scales: Mapping[str, Mapping[str, ClassScale]],
-    out: Path,
-    wishes: Wishes,
-    eyes: Eyes,
-    exporters: Sequence[Exporter],
-    results: Sequence[EvaluationResult],
-    progress: Progress,
+    asked: _Asked, images: Sequence[Path], out: Path, exporters: Sequence[Exporter], progress: Progress
 ) -> tuple[list[WrittenImage], list[pd.DataFrame]]:
     names = safe_names([path.stem for path in images])
     samples = [
         Sample(id=name, image=path, row=number, manifest=path.parent, dataset="images", patient=name)
         for number, (name, path) in enumerate(zip(names, images, strict=True), start=1)
     ]
-    wanted = [*scales, *([] if eyes.task is None else [eyes.task.name])]
+    eyes = asked.eyes
+    wanted = [*asked.scales, *([] if eyes.task is None else [eyes.task.name])]
     written: list[WrittenImage] = []
     tables: list[pd.DataFrame] = []
-    for items in progress.track(predicted_images(trained, samples, wanted), "explaining", len(samples)):
+    for items in progress.track(predicted_images(asked.trained, samples, wanted), "explaining", len(samples)):
         sample = items[0][1].sample
         eye = eyes.of(sample.image, {task.name: item for task, item in items})
-        classes = shown_classes(trained, items, scales, wishes.method, eye, results)
+        classes = shown_classes(asked.trained, items, asked.scales, asked.method, eye, asked.results)
         pixels = np.rint(read_image(sample.image)[0] * 255).astype(np.uint8)
         shown = ShownImage(sample.id, pixels, classes, sample.image.name, eye)
-        written.append(write_image(out, shown, npy=wishes.npy, exporters=exporters))
+        written.append(write_image(out, shown, npy=asked.npy, exporters=exporters))
         tables += [entry.candidates for entry in classes]
     return written, tables
 

@@ -62,7 +62,7 @@ def map_quality(
     run: str | Path,
     manifest: str | Path,
     *,
-    methods: Sequence[str] = (OWN,),
+    methods: str | Sequence[str] = (OWN,),
     split: str | None = "val",
     out: str | Path | None = None,
     ledger: str | Path | None = None,
@@ -87,7 +87,7 @@ def map_quality(
     Raises:
         MedmtlError: What is wrong with run, manifest, methods or output.
     """
-    names = list(dict.fromkeys(methods))
+    names = list(dict.fromkeys([methods] if isinstance(methods, str) else methods))
     for name in names:
         if name != OWN:
             cam_method(name, where="--method")

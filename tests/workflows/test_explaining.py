@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ from medmtl.tasks.segmentation import Segmentation
 from medmtl.tasks.segmentation_config import LayerConfig, SegmentationConfig
 from medmtl.training.checkpoint import save_checkpoint
 from medmtl.workflows.evaluating import evaluate
-from medmtl.workflows.explaining import Explained, Wishes, explain
+from medmtl.workflows.explaining import Explained, explain
 from medmtl.workflows.eyes import Eyes
 from medmtl.workflows.operating import Operating, choose_operating, load_operating, save_operating
 from medmtl.workflows.setup import Setup, view_data
@@ -171,8 +172,7 @@ def test_one_scale_for_all_images(convinced: Path, setup: Setup, tmp_path: Path)
 
 def test_exports_lie_beside_the_page_and_it_names_them(convinced: Path, setup: Setup, tmp_path: Path):
     image = first_image(setup)
-    wishes = Wishes(export=["geojson,csv", "coco"])
-    done = explain(convinced, [image], out=tmp_path / "maps", wishes=wishes, progress=QUIET)
+    done = explain(convinced, [image], out=tmp_path / "maps", export=["geojson,csv", "coco"], progress=QUIET)
     content = json.loads((tmp_path / "maps" / "exports" / "geojson" / f"{image.stem}.geojson").read_text())
     points = [item for item in content["features"] if item["geometry"]["type"] == "Point"]
     assert (
@@ -186,24 +186,24 @@ def test_exports_lie_beside_the_page_and_it_names_them(convinced: Path, setup: S
 @pytest.mark.parametrize(
     ("wishes", "words"),
     [
-        (Wishes(export=["geojsn"]), "did you mean 'geojson'"),
-        (Wishes(method="gradcan"), r"--method: unknown class activation method.*did you mean 'gradcam'"),
-        (Wishes(anatomy=Path("nowhere.csv")), "does not exist"),
-        (Wishes(evaluations=[Path("nowhere")]), "the evaluation cannot be read"),
+        ({"export": ["geojsn"]}, "did you mean 'geojson'"),
+        ({"method": "gradcan"}, r"--method: unknown class activation method.*did you mean 'gradcam'"),
+        ({"anatomy": Path("nowhere.csv")}, "does not exist"),
+        ({"evaluations": [Path("nowhere")]}, "the evaluation cannot be read"),
     ],
 )
 def test_a_wrong_wish_is_one_clear_line_and_nothing_is_written(
-    wishes: Wishes, words: str, convinced: Path, setup: Setup, tmp_path: Path
+    wishes: dict[str, Any], words: str, convinced: Path, setup: Setup, tmp_path: Path
 ):
     with pytest.raises(MedmtlError, match=words):
-        explain(convinced, [first_image(setup)], out=tmp_path / "maps", wishes=wishes, progress=QUIET)
+        explain(convinced, [first_image(setup)], out=tmp_path / "maps", progress=QUIET, **wishes)
     assert not (tmp_path / "maps").exists()
 
 
 def test_a_table_of_eyes_places_the_candidates(convinced: Path, setup: Setup, tmp_path: Path):
     image, table = first_image(setup), tmp_path / "eyes.csv"
     table.write_text(f"image,laterality,disc_x,disc_y,disc_diameter,fovea_x,fovea_y\n{image.name},R,50,36,8,30,37\n")
-    done = explain(convinced, [image], out=tmp_path / "maps", wishes=Wishes(anatomy=table), progress=QUIET)
+    done = explain(convinced, [image], out=tmp_path / "maps", anatomy=table, progress=QUIET)
     rows = pd.read_csv(done.table)
     np.testing.assert_allclose(rows["fovea_distance_dd"], np.hypot(rows["x"] - 30, rows["y"] - 37) / 8, atol=0.01)
     nasal = rows["x"] > 30
@@ -211,7 +211,7 @@ def test_a_table_of_eyes_places_the_candidates(convinced: Path, setup: Setup, tm
     assert "table eyes.csv" in done.index.read_text()
     table.write_text("image,laterality\nelsewhere.png,R\n")
     with pytest.raises(ConfigError, match="of none of the images"):
-        explain(convinced, [image], out=tmp_path / "more", wishes=Wishes(anatomy=table), progress=QUIET)
+        explain(convinced, [image], out=tmp_path / "more", anatomy=table, progress=QUIET)
 
 
 def test_the_page_gives_what_evaluations_of_this_run_measured_and_no_others(
@@ -223,27 +223,25 @@ def test_the_page_gives_what_evaluations_of_this_run_measured_and_no_others(
     evaluated = evaluate(convinced, manifest, split="test", out=tmp_path / "evaluation", progress=QUIET)
     metrics = {metric.name: metric for metric in evaluated.results[0].tasks[0].metrics}
     value = metrics["lesion_sensitivity_at_threshold.hard_exudates"].interval.value
-    wishes = Wishes(evaluations=[tmp_path / "evaluation"])
-    after = explain(convinced, [image], out=tmp_path / "after", wishes=wishes, progress=QUIET).index.read_text()
+    folders = [tmp_path / "evaluation"]
+    after = explain(convinced, [image], out=tmp_path / "after", evaluations=folders, progress=QUIET).index.read_text()
     assert f"test images: hard_exudates: sensitivity {value:.2f}" in after
     assert "not measured" not in after
     # A method's maps are not what was measured.
-    other = Wishes(method="gradcam", evaluations=[tmp_path / "evaluation"])
+    other = {"method": "gradcam", "evaluations": folders}
     assert (
         "At this threshold: not measured."
-        in explain(convinced, [image], out=tmp_path / "gradcam", wishes=other, progress=QUIET).index.read_text()
+        in explain(convinced, [image], out=tmp_path / "gradcam", progress=QUIET, **other).index.read_text()
     )
     content = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
     content["results"][0]["run_hash"] = "f" * 12
     (tmp_path / "evaluation" / "metrics.json").write_text(json.dumps(content))
     with pytest.raises(EvaluationError, match="an evaluation of another run"):
-        explain(convinced, [image], out=tmp_path / "more", wishes=wishes, progress=QUIET)
+        explain(convinced, [image], out=tmp_path / "more", evaluations=folders, progress=QUIET)
 
 
 def test_a_method_says_its_unit_on_the_page(convinced: Path, setup: Setup, tmp_path: Path):
-    done = explain(
-        convinced, [first_image(setup)], out=tmp_path / "maps", wishes=Wishes(method="eigencam"), progress=QUIET
-    )
+    done = explain(convinced, [first_image(setup)], out=tmp_path / "maps", method="eigencam", progress=QUIET)
     page = done.index.read_text()
     assert "in units of feature, not logits" in page
     assert "it knows no class" in page
