@@ -39,7 +39,7 @@ def draw_together(image: Bytes, classes: Sequence[ShownClass], *, most_markers: 
     """
     regions = [visible(entry.evidence, entry.scale) for entry in classes]
     occupied = np.any(regions, axis=0) if regions else np.zeros(image.shape[:2], dtype=bool)
-    picture, line = image.copy(), line_width(image.shape[1])
+    picture, line = image.copy(), 2 * line_width(image.shape[1])  # a hue needs more than a pixel
     for index, region in enumerate(regions):
         picture = outline(picture, region, line, class_color(index))
     size = label_size(image.shape[1])
