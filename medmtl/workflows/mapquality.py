@@ -98,7 +98,7 @@ def map_quality(
     folder = Path(out) if out else trained.folder.path / "evaluation" / f"{Path(manifest).stem}-{split or 'all'}-maps"
     book = Path(ledger) if ledger else folder.parent / "ledger.csv"
     read_ledger(book)
-    look = Look(trained.folder, Path(manifest).name, table.content_hash, split or "all", len(samples))
+    look = Look.of_run(trained.folder, Path(manifest).name, table.content_hash, split or "all", len(samples))
     remove_litter(folder)
     with refilled_folder(folder) as temporary:
         rows = pd.DataFrame(_rows(trained, samples, names, progress))
