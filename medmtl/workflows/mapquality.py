@@ -193,7 +193,10 @@ def _row(
     channel = task.classes.index(label)
     view = TaskView(trained.network, task.name)
     image = torch.from_numpy(item.image.transpose(2, 0, 1).copy()).float().div(255).to(trained.device)
-    evidence = _map(view, image, name, channel, item.field)
+    # The head's own maps as they are shown, of several looks at the image where the task takes them.
+    evidence = (
+        item.predictions[task.name].maps[channel] if name == OWN else _map(view, image, name, channel, item.field)
+    )
     other = _map(TaskView(fresh, task.name), image, name, channel, item.field)
     restored, field = restore_view(evidence, item.geometry), original_field(item)
     return {

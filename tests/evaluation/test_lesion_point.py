@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medmtl.evaluation import Candidates, lesion_targets, match, pooled_froc
@@ -26,6 +26,7 @@ def case(seed, lesions=3, candidates=6):
     return match(points, lesion_targets(mask))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 99), min_size=1, max_size=6), st.integers(-5, 5))
 def test_it_is_the_point_of_the_froc_curve_at_that_score(seeds, halves):
     images, threshold = [case(seed, lesions=seed % 4) for seed in seeds], halves / 2

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
@@ -18,6 +18,7 @@ MAPS = hnp.arrays(np.float64, (5, 6), elements=st.integers(-4, 4).map(float))
 MASKS = hnp.arrays(np.bool_, (5, 6))
 
 
+@settings(deadline=None)
 @given(MAPS, MASKS, MASKS)
 def test_pointing_and_mass_are_what_counting_says(values, mask, valid):
     valid[0, 0] = True
@@ -36,6 +37,7 @@ def test_pointing_and_mass_are_what_counting_says(values, mask, valid):
     assert mass_inside(values, mask, valid) == pytest.approx(expected, nan_ok=True)
 
 
+@settings(deadline=None)
 @given(MASKS)
 def test_a_constant_map_gets_the_marked_share(mask):
     mask[2, 2] = True
@@ -49,6 +51,7 @@ def test_a_miss_within_the_tolerance_is_a_hit():
     assert [pointing(values, mask, tolerance=reach) for reach in (0, 4.99, 5.0)] == [0, 0, 1]
 
 
+@settings(deadline=None)
 @given(MAPS, MAPS)
 def test_rank_correlation_is_scipys(one, other):
     found = rank_correlation(one, other)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medmtl.data.synthetic import synthesize
@@ -35,6 +35,7 @@ def test_quadrants_of_a_right_eye_about_the_fovea(x, y, quadrant):
     assert place.from_disc == pytest.approx(math.dist((x, y), (300, 100)) / 40)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 399), st.floats(0, 299))
 def test_a_mirrored_eye_has_the_same_places(x, y):
     left = Anatomy("L", disc=(399 - 300.0, 100.0), disc_diameter=40.0, fovea=(399 - 200.0, 110.0))

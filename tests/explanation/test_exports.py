@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage import io as skimage_io
@@ -169,6 +169,7 @@ def test_mha_in_simpleitk_and_by_its_own_header(tmp_path):
     assert "ElementType = MET_FLOAT" in header
 
 
+@settings(deadline=None)
 @given(hnp.arrays(np.bool_, (7, 9)))
 def test_regions_and_their_codes_are_the_mask(mask):
     values = np.where(mask, 1.0, -1.0).astype(np.float32)
@@ -190,6 +191,7 @@ def test_regions_and_their_codes_are_the_mask(mask):
     np.testing.assert_array_equal(total, mask)
 
 
+@settings(deadline=None)
 @given(st.floats(-2, 11), st.floats(-2, 11))
 def test_a_candidate_belongs_to_the_region_under_it_or_to_none(x, y):
     values = np.full((9, 9), -1.0, np.float32)

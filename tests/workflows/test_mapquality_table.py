@@ -53,7 +53,9 @@ def test_a_perfect_map_points_and_a_map_that_ignores_the_weights_is_unmasked(
 ):
     """The image itself as map: it is what it is whatever the weights are."""
     monkeypatch.setattr(module, "_map", lambda view, image, name, channel, field: image.mean(0).cpu().numpy())
-    out = map_quality(small_run, small_manifest, split="val", out=tmp_path / "q", progress=QUIET).table
+    out = map_quality(
+        small_run, small_manifest, methods="gradcam", split="val", out=tmp_path / "q", progress=QUIET
+    ).table
     assert (out[out["measure"] == "randomized"]["value"] == 1).all()
 
 
