@@ -22,6 +22,16 @@ def heatmaps(
     ],
     images: Annotated[Path, typer.Argument(help="Folder of images, or one image.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="Folder to write the results to.")] = Path("heatmaps"),
+    export: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FORMAT,...", help="Also write for other programs: geojson, coco, csv, png16, nifti, mha."
+        ),
+    ] = None,
+    anatomy: Annotated[
+        Path | None,
+        typer.Option(help="CSV of eyes: image, laterality, disc_x, disc_y, disc_diameter, fovea_x, fovea_y."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result and errors.")] = False,
 ) -> None:
     """Show where a model sees signs of disease. Research use only: not a diagnosis.
@@ -31,7 +41,7 @@ def heatmaps(
     """
     import medmtl
 
-    done = medmtl.explain(model, images, out=out, quiet=quiet)
+    done = medmtl.explain(model, images, out=out, export=export or (), anatomy=anatomy, quiet=quiet)
     typer.echo(f"{done.images} images looked at, {done.candidates} places marked.")
     typer.echo(f"Open this page in a web browser: {done.index.resolve()}")
 

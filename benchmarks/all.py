@@ -23,6 +23,8 @@ def main() -> None:
     run("lesion_evaluation.py")
     run("loading.py")
     run("step.py")
+    run("cam.py")
+    run("cam.py", "--stride", "4", "--fuse", "32")
     with tempfile.TemporaryDirectory() as folder:
         demo = Path(folder) / "demo"
         subprocess.run([sys.executable, "-m", "medmtl", "demo", "--out", str(demo), "--quiet"], check=True)

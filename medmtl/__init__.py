@@ -1,7 +1,7 @@
 """medmtl: train, explain and evaluate multi-task models for retinal and other medical images.
 
-``medmtl.train``, ``medmtl.evaluate``, ``medmtl.explain`` and ``medmtl.compare`` are the calls of the command line; they are loaded when
-first used, so that importing the package stays quick.
+``medmtl.train``, ``medmtl.evaluate``, ``medmtl.explain``, ``medmtl.map_quality`` and ``medmtl.compare`` are
+the calls of the command line; they are loaded when first used, so that importing the package stays quick.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from medmtl.errors import MedmtlError
 
 if TYPE_CHECKING:
-    from medmtl.api import compare, evaluate, explain, train
+    from medmtl.api import compare, evaluate, explain, map_quality, train
 
-__all__ = ["MedmtlError", "__version__", "compare", "evaluate", "explain", "train"]
+__all__ = ["MedmtlError", "__version__", "compare", "evaluate", "explain", "map_quality", "train"]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"train", "evaluate", "explain", "compare"}:
+    if name in {"train", "evaluate", "explain", "map_quality", "compare"}:
         from medmtl import api
 
         return getattr(api, name)

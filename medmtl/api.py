@@ -15,10 +15,23 @@ from medmtl.workflows.evaluating import Evaluated
 from medmtl.workflows.evaluating import evaluate as _evaluate
 from medmtl.workflows.explaining import Explained
 from medmtl.workflows.explaining import explain as _explain
+from medmtl.workflows.mapquality import MapQuality
+from medmtl.workflows.mapquality import map_quality as _map_quality
 from medmtl.workflows.training import TrainResult
 from medmtl.workflows.training import train as _train
 
-__all__ = ["Compared", "Evaluated", "Explained", "TrainResult", "compare", "evaluate", "explain", "train"]
+__all__ = [
+    "Compared",
+    "Evaluated",
+    "Explained",
+    "MapQuality",
+    "TrainResult",
+    "compare",
+    "evaluate",
+    "explain",
+    "map_quality",
+    "train",
+]
 
 
 def train(
@@ -86,6 +99,9 @@ def explain(
     out: str | Path = "heatmaps",
     npy: bool = False,
     method: str | None = None,
+    export: str | Sequence[str] = (),
+    anatomy: str | Path | None = None,
+    evaluations: Sequence[str | Path] = (),
     device: str | None = None,
     quiet: bool = False,
 ) -> Explained:
@@ -97,6 +113,10 @@ def explain(
         out: Folder to make.
         npy: Also write the raw maps as float32 NPY.
         method: A method of pytorch-grad-cam instead of the head's own maps: ``gradcam``, ``layercam``, ...
+        export: Formats for other programs: ``geojson``, ``coco``, ``csv``, ``png16``, ``nifti``, ``mha``.
+        anatomy: A CSV of eyes (image, laterality, disc_x, disc_y, disc_diameter, fovea_x, fovea_y; original pixels):
+            candidates are then placed by quadrant and disc diameters.
+        evaluations: Evaluation folders of the run that lie outside of it, for the figures beside each class.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; default: the run's own.
         quiet: Say nothing.
 
@@ -108,8 +128,53 @@ def explain(
             cannot be written.
     """
     paths = [images] if isinstance(images, str | Path) else list(images)
+    return _explain(
+        run,
+        paths,
+        out=out,
+        npy=npy,
+        method=method,
+        export=export,
+        anatomy=anatomy,
+        evaluations=evaluations,
+        device=device,
+        progress=Progress(quiet=quiet),
+    )
+
+
+def map_quality(
+    run: str | Path,
+    manifest: str | Path,
+    *,
+    methods: str | Sequence[str] = ("head",),
+    split: str | None = "val",
+    out: str | Path | None = None,
+    ledger: str | Path | None = None,
+    device: str | None = None,
+    quiet: bool = False,
+) -> MapQuality:
+    """Measures maps: do they point at lesions, does the network use what they show, does training change them.
+
+    Args:
+        run: Run folder.
+        manifest: Manifest of images with lesion masks.
+        methods: ``head`` for the head's own maps, and methods of class activation mapping: ``gradcam``, ...
+        split: Split; None = all rows. Choose a method on validation images.
+        out: Folder of the tables; default: ``evaluation/MANIFEST-SPLIT-maps`` in the run folder.
+        ledger: CSV that every look is recorded in; default: ``ledger.csv`` beside the results' folder.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; default: the run's own.
+        quiet: Say nothing.
+
+    Returns:
+        A table of method, lesion and measure, with intervals over patients.
+
+    Raises:
+        MedmtlError: What is wrong with run, manifest, methods or output.
+    """
     progress = Progress(quiet=quiet)
-    return _explain(run, paths, out=out, npy=npy, method=method, device=device, progress=progress)
+    return _map_quality(
+        run, manifest, methods=methods, split=split, out=out, ledger=ledger, device=device, progress=progress
+    )
 
 
 def compare(

@@ -11,6 +11,7 @@ import typer
 
 from medmtl.datacli import Out, Quiet, data_app
 from medmtl.launching import launch
+from medmtl.mapcli import mapquality
 
 app = typer.Typer(
     name="medmtl",
@@ -21,6 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
+app.command()(mapquality)
 
 
 def _say_version(asked: bool) -> None:
@@ -130,7 +132,23 @@ def explain(
     npy: Annotated[bool, typer.Option("--npy", help="Also write the raw maps as NPY (float32).")] = False,
     method: Annotated[
         str | None,
-        typer.Option(help="A CAM method of pytorch-grad-cam instead of the head's own maps: gradcam, layercam, ..."),
+        typer.Option(
+            help="A CAM method of pytorch-grad-cam, by its name, instead of the head's own maps: gradcam, layercam, ..."
+        ),
+    ] = None,
+    export: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FORMAT,...", help="Also write for other programs: geojson, coco, csv, png16, nifti, mha."
+        ),
+    ] = None,
+    anatomy: Annotated[
+        Path | None,
+        typer.Option(help="CSV of eyes: image, laterality, disc_x, disc_y, disc_diameter, fovea_x, fovea_y."),
+    ] = None,
+    evaluation: Annotated[
+        list[Path] | None,
+        typer.Option(help="Evaluation folder outside of the run whose figures the page gives; may be repeated."),
     ] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: the run's own.")] = None,
     quiet: Quiet = False,
@@ -140,7 +158,16 @@ def explain(
     from medmtl.workflows.explaining import explain as run_explanation
 
     done = run_explanation(
-        run, list(images), out=out, npy=npy, method=method, device=device, progress=Progress(quiet=quiet)
+        run,
+        list(images),
+        out=out,
+        npy=npy,
+        method=method,
+        export=export or (),
+        anatomy=anatomy,
+        evaluations=evaluation or (),
+        device=device,
+        progress=Progress(quiet=quiet),
     )
     typer.echo(f"{done.images} images, {done.candidates} candidates above threshold")
     typer.echo(f"index {done.index}")

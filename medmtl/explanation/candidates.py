@@ -7,11 +7,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from medmtl.errors import EvaluationError
+from medmtl.explanation.anatomy import Anatomy, position
 from medmtl.explanation.color import probability
 from medmtl.explanation.scale import ClassScale
 
 COORDINATES = "original image pixels; x to the right, y down; 0-based, the center of the first pixel is (0, 0)"
-COLUMNS = ["image", "class", "number", "x", "y", "score", "probability", "area_px"]
+PLACE = ["quadrant", "quadrant_about", "fovea_distance_dd", "disc_distance_dd", "laterality"]
+"""Columns of a candidate's place in the eye; distances in disc diameters; empty where not known."""
+COLUMNS = ["image", "class", "number", "x", "y", "score", "probability", "area_px", *PLACE]
 
 
 def candidate_table(
@@ -22,6 +25,7 @@ def candidate_table(
     y: npt.ArrayLike,
     score: npt.ArrayLike,
     area_px: npt.ArrayLike | None = None,
+    anatomy: Anatomy | None = None,
 ) -> pd.DataFrame:
     """Makes the table of one class's candidates in one image, strongest first, numbered from 1.
 
@@ -32,9 +36,10 @@ def candidate_table(
         y: (n,) in original pixels, 0-based pixel centers.
         score: (n,) evidence at the peak, in logits.
         area_px: (n,) area of the region at or above the threshold, in original pixels; NaN or None where not known.
+        anatomy: What is known of the eye; None for nothing.
 
     Returns:
-        A table with the columns image, class, number, x, y, score, probability, area_px.
+        A table with the columns of ``COLUMNS``.
 
     Raises:
         EvaluationError: The columns differ in length.
@@ -53,4 +58,15 @@ def candidate_table(
     table = table.sort_values(["score", "y", "x"], ascending=[False, True, True], kind="stable", ignore_index=True)
     table["number"] = np.arange(1, len(table) + 1)
     table["probability"] = probability(table["score"].to_numpy())
-    return table[COLUMNS]
+    return _placed(table, anatomy or Anatomy())[COLUMNS]
+
+
+def _placed(table: pd.DataFrame, anatomy: Anatomy) -> pd.DataFrame:
+    places = [position(x, y, anatomy) for x, y in zip(table["x"], table["y"], strict=True)]
+    return table.assign(
+        quadrant=[place.quadrant for place in places],
+        quadrant_about=[place.center for place in places],
+        fovea_distance_dd=np.array([place.from_fovea for place in places], dtype=np.float64),
+        disc_distance_dd=np.array([place.from_disc for place in places], dtype=np.float64),
+        laterality=anatomy.laterality or "",
+    )

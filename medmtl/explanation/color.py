@@ -17,6 +17,11 @@ from medmtl.explanation.scale import ClassScale
 COLORS = 256
 OPACITY = 0.55
 
+CLASS_COLORS = ((86, 180, 233), (255, 255, 255), (204, 121, 167), (0, 158, 115), (240, 228, 66), (0, 114, 178))
+"""Colors of classes beside each other, red, green, blue: those of Okabe and Ito ("Color universal design", 2008), whose
+differences are seen with every common kind of color blindness, and white. Their black, orange and vermilion are left
+out: they are the colors of a fundus. Yellow, near that of exudates, comes late. Lines in them need a dark rim."""
+
 Bytes = npt.NDArray[np.uint8]
 
 

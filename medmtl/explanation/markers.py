@@ -70,25 +70,28 @@ def place_markers(markers: Sequence[Marker], occupied: Mask, size: int) -> list[
     return placed
 
 
-def draw_markers(picture: Image.Image, placed: Sequence[Placed], size: int) -> None:
-    """Draws each number, white with a dark rim, and its line; changes ``picture``.
+def draw_markers(
+    picture: Image.Image, placed: Sequence[Placed], size: int, *, color: tuple[int, int, int] = WHITE
+) -> None:
+    """Draws each number with a dark rim, and its line; changes ``picture``.
 
     Args:
         picture: The picture to draw on.
         placed: What :func:`place_markers` chose.
         size: Height of the label's font in pixels.
+        color: Of numbers and lines.
     """
     draw = ImageDraw.Draw(picture)
     line = max(1, round(size / 10))
     for item in placed:
         if item.line is not None:
             draw.line(item.line, fill=DARK, width=3 * line)
-            draw.line(item.line, fill=WHITE, width=line)
+            draw.line(item.line, fill=color, width=line)
     for item in placed:
         center = ((item.box[0] + item.box[2]) / 2, (item.box[1] + item.box[3]) / 2)
         rim = max(1, round(size / 8))
         text = str(item.marker.number)
-        draw.text(center, text, WHITE, font(size, bold=True), "mm", stroke_width=rim, stroke_fill=DARK)
+        draw.text(center, text, color, font(size, bold=True), "mm", stroke_width=rim, stroke_fill=DARK)
 
 
 def _boxes(marker: Marker, size: int, shape: tuple[int, ...]) -> list[Box]:

@@ -52,9 +52,9 @@ def draw_overlay(
     _check(image, evidence)
     region = visible(evidence, scale)
     marked = candidates[candidates["score"] >= scale.threshold].sort_values("number")
-    picture = _with_contour(blend(image, colorize(evidence, scale, opacity=opacity)), region)
+    picture = outline(blend(image, colorize(evidence, scale, opacity=opacity)), region, line_width(image.shape[1]))
     picture = _with_markers(picture, region, marked.head(most_markers))
-    return _stacked(picture, draw_panel(image.shape[1], scale, _result(region, len(marked), most_markers)))
+    return stacked(picture, draw_panel(image.shape[1], scale, _result(region, len(marked), most_markers)))
 
 
 def _check(image: Bytes, evidence: Floats) -> None:
@@ -73,16 +73,35 @@ def _result(region: npt.NDArray[np.bool_], found: int, most: int) -> str:
     return f"{found} {noun} above threshold{numbered}"
 
 
-def _with_contour(picture: Bytes, region: npt.NDArray[np.bool_]) -> Bytes:
-    """Outlines the region from outside, so that the line does not cover a lesion of a few pixels."""
+def line_width(width: int) -> int:
+    """Width of an outline on a picture of ``width`` pixels."""
+    return max(1, round(width / 900))
+
+
+def label_size(width: int) -> int:
+    """Height of a number on a picture of ``width`` pixels."""
+    return max(9, round(width * 0.018))
+
+
+def outline(picture: Bytes, region: npt.NDArray[np.bool_], line: int, color: tuple[int, int, int] = WHITE) -> Bytes:
+    """Outlines a region from outside, with a dark rim, so that the line does not cover a lesion of a few pixels.
+
+    Args:
+        picture: (H, W, 3); changed.
+        region: (H, W).
+        line: Width in pixels.
+        color: Of the line.
+
+    Returns:
+        The picture.
+    """
     if not region.any():
         return picture
-    line = max(1, round(picture.shape[1] / 900))
     inside = region.astype(np.uint8)
     bright = _grown(inside, line)
     dark = _grown(bright, line)
     picture[(dark == 1) & (bright == 0)] = DARK
-    picture[(bright == 1) & (inside == 0)] = WHITE
+    picture[(bright == 1) & (inside == 0)] = color
     return picture
 
 
@@ -94,7 +113,7 @@ def _grown(mask: npt.NDArray[np.uint8], pixels: int) -> npt.NDArray[np.uint8]:
 def _with_markers(picture: Bytes, region: npt.NDArray[np.bool_], candidates: pd.DataFrame) -> Bytes:
     if candidates.empty:
         return picture
-    size = max(9, round(picture.shape[1] * 0.018))
+    size = label_size(picture.shape[1])
     columns = (candidates[key].to_numpy() for key in ("number", "x", "y"))
     markers = [Marker(int(number), float(x), float(y)) for number, x, y in zip(*columns, strict=True)]
     canvas = Image.fromarray(picture)
@@ -102,7 +121,8 @@ def _with_markers(picture: Bytes, region: npt.NDArray[np.bool_], candidates: pd.
     return np.asarray(canvas).copy()
 
 
-def _stacked(picture: Bytes, panel: Bytes) -> Bytes:
+def stacked(picture: Bytes, panel: Bytes) -> Bytes:
+    """A panel (h, max(W, 384), 3) under a picture (H, W, 3)."""
     height, width = picture.shape[:2]
     out = np.full((height + panel.shape[0], max(width, LEAST_WIDTH), 3), _PANEL_COLOR, dtype=np.uint8)
     out[:height, :width] = picture

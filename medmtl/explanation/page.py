@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medmtl.explanation.anatomy import Anatomy
+from medmtl.explanation.cam.words import OWN
 from medmtl.explanation.color import color_table, probability
+from medmtl.explanation.measured import NOT_MEASURED
 from medmtl.explanation.panel import NOTHING, RESEARCH_ONLY
 from medmtl.explanation.scale import ClassScale
 from medmtl.explanation.writing import WrittenImage
@@ -37,15 +40,19 @@ class PageFacts:
         method: How the maps were made.
         title: Title of the page.
         missing: Classes without a map, and why.
+        anatomy: Where disc, fovea and side of the eyes are known from.
+        exports: Files of all images in formats of other programs, relative to the page.
     """
 
     run: str
     model_hash: str
     version: str
     made: str
-    method: str = "class maps of the localization head"
+    method: str = OWN
     title: str = "Heat maps"
     missing: Sequence[tuple[str, str]] = ()
+    anatomy: str = ""
+    exports: Sequence[str] = ()
 
 
 def render_page(images: Sequence[WrittenImage], facts: PageFacts) -> str:
@@ -65,7 +72,7 @@ def render_page(images: Sequence[WrittenImage], facts: PageFacts) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(percent=_percent, gradient=_gradient())
+    environment.globals.update(percent=_percent, gradient=_gradient(), eye=_eye, distance=_distance)
     return environment.get_template("index.html").render(**_content(images, facts))
 
 
@@ -84,15 +91,18 @@ def write_page(out: Path, images: Sequence[WrittenImage], facts: PageFacts) -> P
 
 
 def _content(images: Sequence[WrittenImage], facts: PageFacts) -> dict[str, Any]:
-    scales: dict[ClassScale, None] = {entry.scale: None for image in images for entry in image.classes}
+    scales: dict[ClassScale, Sequence[str]] = {
+        entry.scale: entry.measured for image in images for entry in image.classes
+    }
     return {
         "facts": facts,
         "images": images,
-        "scales": list(scales),
-        "most_classes": max((len(image.classes) for image in images), default=0),
+        "scales": scales,
+        "most_layers": max((len(image.layers) for image in images), default=0),
         "total": sum(len(entry.candidates) for image in images for entry in image.classes),
         "not_this": NOT_THIS,
         "nothing": NOTHING,
+        "not_measured": NOT_MEASURED,
         "research_only": RESEARCH_ONLY,
     }
 
@@ -100,6 +110,22 @@ def _content(images: Sequence[WrittenImage], facts: PageFacts) -> dict[str, Any]
 def _percent(logit: float) -> str:
     value = float(probability(logit))
     return "> 99.9 %" if value > 0.9995 else "< 0.1 %" if value < 0.0005 else f"{100 * value:.1f} %"
+
+
+def _eye(anatomy: Anatomy) -> str:
+    """What is known of an eye, in words; empty for nothing."""
+    side = {"R": "right eye", "L": "left eye", None: ""}[anatomy.laterality]
+    points = (("optic disc", anatomy.disc), ("fovea", anatomy.fovea))
+    said = [f"{name} at ({point[0]:.0f}, {point[1]:.0f})" for name, point in points if point is not None]
+    if anatomy.disc_diameter is not None:
+        said.append(f"disc diameter {anatomy.disc_diameter:.0f} pixels")
+    if anatomy.contradiction:
+        said.append("disc and laterality contradict each other: is the picture mirrored? No side of the nose is named")
+    return ", ".join([side, *said] if side else said)
+
+
+def _distance(value: float) -> str:
+    return "–" if value != value else f"{value:.1f}"
 
 
 def _gradient() -> str:

@@ -92,10 +92,17 @@ def _title(draw: ImageDraw.ImageDraw, layout: _Layout, name: str, result: str) -
     quiet, bold = font(layout.text), font(round(1.15 * layout.text), bold=True)
     draw.text((layout.width - layout.pad, layout.rows[0]), result, _TEXT, quiet, "ra")
     room = layout.width - 3 * layout.pad - quiet.getlength(result)
-    draw.text((layout.pad, layout.rows[0]), _shortened(name, bold, room), _TEXT, bold, "la")
+    draw.text((layout.pad, layout.rows[0]), shortened(name, bold, room), _TEXT, bold, "la")
 
 
-def _shortened(text: str, used: ImageFont.FreeTypeFont, room: float) -> str:
+def shortened(text: str, used: ImageFont.FreeTypeFont, room: float) -> str:
+    """The text on one line, cut with an ellipsis where it is wider than the room.
+
+    Args:
+        text: Any text.
+        used: The font.
+        room: Pixels.
+    """
     text = " ".join(text.split())  # a line break would draw over the bar
     if used.getlength(text) <= room:
         return text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +13,20 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
+from medmtl.explanation.anatomy import Anatomy
 from medmtl.explanation.candidates import COLUMNS, COORDINATES
+from medmtl.explanation.exports import Exporter
 from medmtl.explanation.overlay import draw_overlay
 from medmtl.explanation.rawmap import write_map
-from medmtl.explanation.scale import ClassScale, scale_of
+from medmtl.explanation.scale import ClassScale
+from medmtl.explanation.shown import ShownClass, ShownImage
+from medmtl.explanation.together import draw_together
 from medmtl.files import atomic_write, write_text
 
 PNG_PIXELS = 2_000_000
 JPEG_QUALITY = 92
 THUMBNAIL = 320
-_DECIMALS = {"x": 3, "y": 3, "score": 6, "probability": 6, "area_px": 0}
+_DECIMALS = {"x": 3, "y": 3, "score": 6, "probability": 6, "area_px": 0, "fovea_distance_dd": 2, "disc_distance_dd": 2}
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating]
@@ -39,6 +42,17 @@ class WrittenClass:
     sidecar: str
     array: str | None
     candidates: pd.DataFrame
+    measured: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One picture that the page can lay over an image: its name, how many candidates it marks, and its file."""
+
+    name: str
+    count: int
+    file: str
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,9 @@ class WrittenImage:
         original: The picture without anything on it.
         thumbnail: The picture, small.
         classes: One entry a class.
+        anatomy: What is known of the eye.
+        together: All classes in one picture; None where there is one.
+        exports: Files in formats of other programs.
     """
 
     name: str
@@ -62,50 +79,79 @@ class WrittenImage:
     original: str
     thumbnail: str
     classes: tuple[WrittenClass, ...]
+    anatomy: Anatomy
+    together: str | None = None
+    exports: tuple[str, ...] = ()
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The overlays: all classes together where there are several, then each."""
+        each = [
+            Layer(entry.scale.name, len(entry.candidates), entry.overlay, f"evidence for {entry.scale.name}")
+            for entry in self.classes
+        ]
+        if self.together is None:
+            return tuple(each)
+        count = sum(layer.count for layer in each)
+        return Layer("all classes", count, self.together, "outlines of all classes"), *each
 
 
-def write_image(
-    out: Path,
-    name: str,
-    image: Bytes,
-    evidence: Mapping[str, Floats],
-    scales: Mapping[str, ClassScale],
-    candidates: Mapping[str, pd.DataFrame],
-    *,
-    source: str | None = None,
-    npy: bool = False,
-) -> WrittenImage:
-    """Writes one image's pictures and maps to the folder ``out/name``.
+def write_image(out: Path, image: ShownImage, *, npy: bool = False, exporters: Sequence[Exporter] = ()) -> WrittenImage:
+    """Writes one image's pictures and maps to the folder ``out/NAME``, and its exports.
 
     Args:
         out: The output folder.
-        name: A name that is safe as a folder, see :func:`safe_names`.
-        image: (H, W, 3), the original pixels, red, green, blue.
-        evidence: By class: (H, W), logits, in the original pixels.
-        scales: By class.
-        candidates: By class, as ``candidate_table`` gives; no entry means none.
-        source: How the page names the image; ``name`` unless given.
+        image: The image with its maps.
         npy: Also write the maps as float32 NPY.
+        exporters: What else to write, to folders in ``out``.
 
     Returns:
         What was written.
 
     Raises:
-        RunError: A class has no scale.
-        EvaluationError: A map does not fit the image.
         OutputError: A file cannot be written.
     """
-    height, width = image.shape[:2]
-    folder = out / name
-    original = _save(folder / "original", image, large=_is_large(image))
-    thumbnail = _save_thumbnail(folder / "thumbnail.jpg", image)
-    stems = safe_names(list(evidence))
-    empty = pd.DataFrame(columns=COLUMNS)
+    folder = out / image.name
+    original = _save(folder / "original", image.pixels, large=_is_large(image.pixels))
+    thumbnail = _save_thumbnail(folder / "thumbnail.jpg", image.pixels)
     classes = [
-        _write_class(folder, stem, image, values, scale_of(scales, label), candidates.get(label, empty), npy=npy)
-        for stem, (label, values) in zip(stems, evidence.items(), strict=True)
+        _write_class(folder / stem, image.pixels, entry, npy=npy)
+        for stem, entry in zip(image.stems(), image.classes, strict=True)
     ]
-    return WrittenImage(name, source or name, width, height, original, thumbnail, tuple(classes))
+    together = None  # its name is no class's: those never begin with an underscore
+    if len(image.classes) > 1:
+        together = _save(
+            folder / "_all.overlay", draw_together(image.pixels, image.classes), large=_is_large(image.pixels)
+        )
+    exports = [path for exporter in exporters for path in exporter.add(image)]
+    return WrittenImage(
+        image.name,
+        image.source,
+        image.width,
+        image.height,
+        original,
+        thumbnail,
+        tuple(classes),
+        image.anatomy,
+        together,
+        _within(out, exports),
+    )
+
+
+def finish_exports(out: Path, exporters: Sequence[Exporter]) -> tuple[str, ...]:
+    """Writes the exports that belong to all images.
+
+    Args:
+        out: The output folder.
+        exporters: After their last image.
+
+    Returns:
+        The files, relative to the output folder.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    return _within(out, [path for exporter in exporters for path in exporter.finish()])
 
 
 def write_candidates(out: Path, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -124,7 +170,9 @@ def write_candidates(out: Path, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     table = table.astype({"area_px": "Float64"}).round(_DECIMALS).astype({"area_px": "Int64"})
     with atomic_write(out / "candidates.csv") as temporary:
         table.assign(coordinates=COORDINATES).to_csv(temporary, index=False, lineterminator="\n")
+    distance = "disc diameters, null: not known"
     units = {"score": "logit", "probability": "0 to 1", "x": "pixel", "y": "pixel", "area_px": "pixel, null: not known"}
+    units |= {"fovea_distance_dd": distance, "disc_distance_dd": distance}
     content = {
         "coordinates": COORDINATES,
         "units": units,
@@ -134,39 +182,18 @@ def write_candidates(out: Path, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return table
 
 
-def safe_names(names: Sequence[str]) -> list[str]:
-    """Turns names into different file names that every system and every link can hold.
-
-    Args:
-        names: Any texts, repeats allowed.
-
-    Returns:
-        For each a text of ASCII letters, digits, ``-``, ``_`` and ``.``; different also where case does not count.
-    """
-    taken: set[str] = set()
-    return [_free(re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._")[:80] or "image", taken) for name in names]
-
-
-def _free(stem: str, taken: set[str]) -> str:
-    name, number = stem, 1
-    while name.lower() in taken:
-        number += 1
-        name = f"{stem}-{number}"
-    taken.add(name.lower())
-    return name
-
-
-def _write_class(
-    folder: Path, stem: str, image: Bytes, values: Floats, scale: ClassScale, candidates: pd.DataFrame, *, npy: bool
-) -> WrittenClass:
-    shown = candidates[candidates["score"] >= scale.threshold]
-    large = _is_large(image)
-    overlay = _save(folder / f"{stem}.overlay", draw_overlay(image, values, scale, shown), large=large)
-    raw_map = folder / f"{stem}.map.png"
-    write_map(raw_map, values, scale)
-    array = _save_array(folder / f"{stem}.map.npy", values) if npy else None
+def _write_class(stem: Path, image: Bytes, entry: ShownClass, *, npy: bool) -> WrittenClass:
+    overlay = draw_overlay(image, entry.evidence, entry.scale, entry.candidates)
+    drawn = _save(_beside(stem, ".overlay"), overlay, large=_is_large(image))
+    raw_map = _beside(stem, ".map.png")
+    write_map(raw_map, entry.evidence, entry.scale)
+    array = _save_array(_beside(stem, ".map.npy"), entry.evidence) if npy else None
     sidecar = _relative(raw_map.with_suffix(".json"))
-    return WrittenClass(scale, overlay, _relative(raw_map), sidecar, array, shown)
+    return WrittenClass(entry.scale, drawn, _relative(raw_map), sidecar, array, entry.candidates, entry.measured)
+
+
+def _beside(stem: Path, ending: str) -> Path:
+    return stem.with_name(stem.name + ending)
 
 
 def _is_large(image: Bytes) -> bool:
@@ -175,7 +202,7 @@ def _is_large(image: Bytes) -> bool:
 
 def _save(stem: Path, picture: Bytes, *, large: bool) -> str:
     """PNG, which loses nothing, up to 2 megapixels; beyond that JPEG, because a page of them must open."""
-    path = stem.with_name(stem.name + (".jpg" if large else ".png"))
+    path = _beside(stem, ".jpg" if large else ".png")
     options: dict[str, Any] = {"quality": JPEG_QUALITY, "subsampling": 0} if large else {"compress_level": 2}
     with atomic_write(path) as temporary:
         Image.fromarray(picture).save(temporary, **options)
@@ -194,6 +221,10 @@ def _save_array(path: Path, values: Floats) -> str:
     with atomic_write(path) as temporary:
         np.save(temporary, values.astype(np.float32))
     return _relative(path)
+
+
+def _within(out: Path, paths: Sequence[Path]) -> tuple[str, ...]:
+    return tuple(path.relative_to(out).as_posix() for path in paths)
 
 
 def _relative(path: Path) -> str:

@@ -43,11 +43,13 @@ class Settings:
         bootstrap: Bootstrap samples of an interval.
         seed: Seed of the bootstrap and of random sanity rows.
         thresholds: Operating points that validation chose, by class.
+        evidence: Where a class's heat map becomes visible (logits), as validation chose it, by class.
     """
 
     bootstrap: int = 2000
     seed: int = 0
     thresholds: Mapping[str, float] | None = None
+    evidence: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 
 from medmtl.evaluation import Findings, lesion_findings
+from medmtl.evaluation.lesionpoint import lesion_point
 from medmtl.tasks.base import Settings
 from medmtl.tasks.labels import joined, label_findings, label_row
 from medmtl.tasks.localization_config import LocalizationConfig, ReadingConfig
@@ -82,11 +83,18 @@ def _lesion_findings(
     if all(image is None for image in images):
         return Findings()
     name = (lesion if lesion == label else f"{lesion}~{label}") + (f"+{tolerance:g}px" if tolerance else "")
-    return lesion_findings(
+    patients = [record.origin.patient for record in records]
+    found = lesion_findings(
         images,
-        groups=[record.origin.patient for record in records],
+        groups=patients,
         name=name,
         comparisons={"random points": [record.random.get((lesion, tolerance)) for record in records]},
         draws=settings.bootstrap,
         seed=settings.seed,
     )
+    visible = (settings.evidence or {}).get(label)
+    if visible is None:
+        return found
+    options = {"draws": settings.bootstrap, "seed": settings.seed}
+    point = lesion_point(images, visible, name=name, groups=patients, **options)
+    return replace(found, metrics=(*found.metrics, *point))

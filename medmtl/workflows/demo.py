@@ -58,7 +58,7 @@ def run_demo(out: Path, progress: Progress, *, images: int = IMAGES) -> Demo:
     run = train(config, out / "run", progress=progress)
     evaluated = evaluate(run.run, manifest, split="test", out=out / "evaluation", progress=progress)
     shown = [sample.image for sample in Manifest.read(manifest).select("test")][:12]
-    explained = explain(run.run, shown, out=out / "heatmaps", progress=progress)
+    explained = explain(run.run, shown, out=out / "heatmaps", evaluations=[evaluated.folder], progress=progress)
     lines = [
         *_headlines(evaluated),
         f"trained in {run.minutes:.1f} minutes",

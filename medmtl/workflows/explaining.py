@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-import torch
 
 from medmtl.data.reading import is_image_name, read_image, read_image_info
 from medmtl.data.samples import Sample
 from medmtl.errors import ConfigError, ImageError
-from medmtl.explanation.candidates import candidate_table
+from medmtl.evaluation import EvaluationResult
+from medmtl.explanation.cam.words import method_words
+from medmtl.explanation.exports import Exporter, open_exports
 from medmtl.explanation.page import PageFacts, write_page
 from medmtl.explanation.scale import ClassScale
-from medmtl.explanation.writing import WrittenImage, safe_names, write_candidates, write_image
+from medmtl.explanation.shown import ShownImage, safe_names
+from medmtl.explanation.writing import WrittenImage, finish_exports, write_candidates, write_image
 from medmtl.files import atomic_folder
-from medmtl.geometry import restore_view
-from medmtl.inference.predict import Predicted, evaluation_batches, predict, view_tasks
-from medmtl.models import TaskView
 from medmtl.progress import Progress
 from medmtl.run import code_version, now
-from medmtl.tasks import AnyTask
-from medmtl.tasks.localization_candidates import map_candidates, without_rim
+from medmtl.workflows.evidence import predicted_images, shown_classes
+from medmtl.workflows.eyes import Eyes, open_eyes
 from medmtl.workflows.mapscales import classes_without, map_scales
+from medmtl.workflows.measured import evaluations_of
 from medmtl.workflows.operating import load_operating
-from medmtl.workflows.trained import TrainedRun, open_trained, original_field
-
-FLAT = 1.0
-"""Standard deviation, in grey levels of 255, under which an image shows nothing and therefore has no evidence."""
-
-Maps = dict[str, npt.NDArray[np.float32]]
+from medmtl.workflows.trained import TrainedRun, open_trained
 
 
 @dataclass(frozen=True)
@@ -61,6 +54,9 @@ def explain(
     out: str | Path,
     npy: bool = False,
     method: str | None = None,
+    export: str | Sequence[str] = (),
+    anatomy: str | Path | None = None,
+    evaluations: Sequence[str | Path] = (),
     device: str | None = None,
     progress: Progress | None = None,
 ) -> Explained:
@@ -71,28 +67,53 @@ def explain(
         paths: Images, or folders of images (searched with their subfolders).
         out: Folder to make.
         npy: Also write the maps as float32 NPY.
-        method: A method of pytorch-grad-cam instead of the head's own maps.
+        method: A method of class activation mapping instead of the head's own maps.
+        export: Formats of other programs, by their names in ``EXPORTS``.
+        anatomy: A table of eyes: side, disc, fovea; see ``read_anatomy``.
+        evaluations: Evaluation folders of the run that lie outside of it, for the figures beside each class.
         device: Where to compute; default: the run's own.
         progress: Where to say how far it is.
 
     Raises:
+        ConfigError: A method or an export is not known, or the table of anatomy is wrong.
         RunError: The run has no scale, or no task that gives maps.
         ImageError: An image is missing or cannot be read.
+        EvaluationError: An evaluation of the run cannot be read.
         OutputError: The folder exists already, or cannot be written.
     """
     progress = progress or Progress()
+    how = method_words(method)  # names that are not known are said now, not after the work
+    formats = [export] if isinstance(export, str) else export
+    open_exports(formats, Path(out))
     images = find_images([Path(path) for path in paths])
     trained = open_trained(run, device)
+    eyes = open_eyes(trained.tasks, None if anatomy is None else Path(anatomy), images)
     operating = load_operating(trained.folder)
     scales = map_scales(trained, operating)
+    # What was measured was measured on the head's own maps.
+    results = evaluations_of(trained.folder, [Path(place) for place in evaluations]) if method is None else []
     missing = classes_without(trained, operating)
     for label, why in missing:
         progress.say(f"no heat map for {label}: {why}")
+    asked = _Asked(trained, scales, method, eyes, results, npy)
     with atomic_folder(Path(out)) as temporary:
-        written, tables = _write_all(trained, images, scales, temporary, npy, method, progress)
+        exporters = open_exports(formats, temporary)
+        written, tables = _write_all(asked, images, temporary, exporters, progress)
         table = write_candidates(temporary, tables)
-        write_page(temporary, written, _facts(trained, method, missing))
+        write_page(temporary, written, _facts(trained, how, missing, eyes, finish_exports(temporary, exporters)))
     return Explained(len(written), len(table), Path(out) / "index.html", Path(out) / "candidates.csv")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be shown of every image."""
+
+    trained: TrainedRun
+    scales: Mapping[str, Mapping[str, ClassScale]]
+    method: str | None
+    eyes: Eyes
+    results: Sequence[EvaluationResult]
+    npy: bool
 
 
 def find_images(paths: Sequence[Path]) -> list[Path]:
@@ -120,106 +141,33 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
 
 
 def _write_all(
-    trained: TrainedRun,
-    images: Sequence[Path],
-    scales: Mapping[str, Mapping[str, ClassScale]],
-    out: Path,
-    npy: bool,
-    method: str | None,
-    progress: Progress,
+    asked: _Asked, images: Sequence[Path], out: Path, exporters: Sequence[Exporter], progress: Progress
 ) -> tuple[list[WrittenImage], list[pd.DataFrame]]:
     names = safe_names([path.stem for path in images])
     samples = [
         Sample(id=name, image=path, row=number, manifest=path.parent, dataset="images", patient=name)
         for number, (name, path) in enumerate(zip(names, images, strict=True), start=1)
     ]
-    several = len(scales) > 1
+    eyes = asked.eyes
+    wanted = [*asked.scales, *([] if eyes.task is None else [eyes.task.name])]
     written: list[WrittenImage] = []
     tables: list[pd.DataFrame] = []
-    for items in progress.track(_predicted(trained, samples, list(scales)), "explaining", len(samples)):
-        maps: Maps = {}
-        shown: dict[str, ClassScale] = {}
-        found: dict[str, pd.DataFrame] = {}
-        for task, item in items:
-            for label, scale in scales[task.name].items():
-                name = f"{task.name} {label}" if several else label
-                evidence = _evidence(trained, task, item, label, method)
-                shown[name] = ClassScale(name, scale.threshold, scale.top, scale.origin)
-                maps[name] = _restored(evidence, item)
-                found[name] = _candidates(item, evidence, shown[name], task)
-        image, _ = read_image(items[0][1].sample.image)
-        pixels = np.rint(image * 255).astype(np.uint8)
+    for items in progress.track(predicted_images(asked.trained, samples, wanted), "explaining", len(samples)):
         sample = items[0][1].sample
-        written.append(write_image(out, sample.id, pixels, maps, shown, found, source=sample.image.name, npy=npy))
-        tables += list(found.values())
+        eye = eyes.of(sample.image, {task.name: item for task, item in items})
+        classes = shown_classes(asked.trained, items, asked.scales, asked.method, eye, asked.results)
+        pixels = np.rint(read_image(sample.image)[0] * 255).astype(np.uint8)
+        shown = ShownImage(sample.id, pixels, classes, sample.image.name, eye)
+        written.append(write_image(out, shown, npy=asked.npy, exporters=exporters))
+        tables += [entry.candidates for entry in classes]
     return written, tables
 
 
-def _predicted(
-    trained: TrainedRun, samples: Sequence[Sample], names: Sequence[str]
-) -> Iterator[list[tuple[AnyTask, Predicted]]]:
-    """For each sample its tasks with maps, whatever views they are trained on."""
-    tasks = [task for task in trained.tasks if task.name in names]
-    streams = []
-    for view, members in view_tasks(tasks).items():
-        batches = evaluation_batches(samples, view, members, trained.folder.config, targets=False, blank=True)
-        predicted = predict(trained.network, members, batches, samples, trained.device, trained.folder.config)
-        streams.append(([*members], predicted))
-    for row in zip(*(stream for _, stream in streams), strict=True):
-        yield [(task, item) for (members, _), item in zip(streams, row, strict=True) for task in members]
-
-
-def _evidence(
-    trained: TrainedRun, task: AnyTask, item: Predicted, label: str, method: str | None
-) -> npt.NDArray[np.float32]:
-    """(s, s) logits in the pixels of the view, NaN outside the field and where the image shows nothing."""
-    channel = task.classes.index(label)
-    if method is None:
-        evidence = item.predictions[task.name].maps[channel]
-    else:
-        evidence = _cam(trained, task, item, channel, method)
-    inside = item.field & (item.image[item.field].std() >= FLAT if item.field.any() else False)
-    return np.where(inside, evidence, np.nan).astype(np.float32)
-
-
-def _cam(trained: TrainedRun, task: AnyTask, item: Predicted, channel: int, method: str) -> npt.NDArray[np.float32]:
-    from medmtl.explanation.cam import cam_map
-
-    view = TaskView(trained.network, task.name, channel)
-    image = torch.from_numpy(item.image.transpose(2, 0, 1).copy()).float().div(255).to(trained.device)
-    return cam_map(view, image, method, view.target_layers())
-
-
-def _restored(evidence: npt.NDArray[np.float32], item: Predicted) -> npt.NDArray[np.float32]:
-    # NaN would spread in the interpolation: the field's own edge in original pixels decides instead.
-    known = np.isfinite(evidence)
-    lowest = float(evidence[known].min()) if known.any() else 0.0
-    restored = restore_view(np.where(known, evidence, lowest), item.geometry, fill=np.nan)
-    return np.where(original_field(item) & known.any(), restored, np.nan).astype(np.float32)
-
-
-def _candidates(item: Predicted, evidence: npt.NDArray[np.float32], scale: ClassScale, task: Any) -> pd.DataFrame:
-    inside = np.isfinite(evidence)
-    settings = task.config.candidates
-    valid = inside & without_rim(item.field, settings.rim) & ~item.excluded.get(task.name, np.zeros_like(inside))
-    found = map_candidates(np.where(inside, evidence, 0), settings, valid, scale.threshold)
-    points = item.geometry.to_original(np.stack([found.x, found.y], axis=1))
-    return candidate_table(
-        item.sample.id,
-        scale,
-        x=points[:, 0],
-        y=points[:, 1],
-        score=found.score,
-        area_px=found.area / item.geometry.scale**2,
-    )
-
-
-def _facts(trained: TrainedRun, method: str | None, missing: tuple[tuple[str, str], ...]) -> PageFacts:
+def _facts(
+    trained: TrainedRun, how: str, missing: tuple[tuple[str, str], ...], eyes: Eyes, exports: Sequence[str]
+) -> PageFacts:
     record = trained.folder.record
-    how = "class maps of the localization head"
-    if method is not None:
-        how = (
-            f"{method} (pytorch-grad-cam); the scale is that of the head's own maps and was not chosen for this method"
-        )
     run, digest = trained.folder.config.name, record.get("weights_sha256", "")
-    return PageFacts(run, digest, code_version(), now(), how, missing=missing)
+    return PageFacts(
+        run, digest, code_version(), now(), how, missing=missing, anatomy=eyes.words, exports=tuple(exports)
+    )

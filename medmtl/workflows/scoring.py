@@ -11,7 +11,7 @@ from medmtl.data.samples import Sample
 from medmtl.evaluation import EvaluationResult, Example, TaskResult, pick_examples
 from medmtl.run import now
 from medmtl.tasks import AnyTask, Settings
-from medmtl.workflows.operating import load_operating
+from medmtl.workflows.operating import Operating, load_operating
 from medmtl.workflows.trained import TrainedRun
 
 Records = Mapping[tuple[str, str], Sequence[Any]]
@@ -58,9 +58,17 @@ def chosen_examples(results: Sequence[EvaluationResult]) -> Chosen:
 
 
 def _settings(trained: TrainedRun) -> dict[str, Settings]:
-    thresholds = load_operating(trained.folder).thresholds if trained.folder.operating.is_file() else {}
+    chosen = load_operating(trained.folder) if trained.folder.operating.is_file() else Operating({}, {}, {})
     asked = trained.folder.config.evaluation
-    return {task.name: Settings(asked.bootstrap, asked.seed, thresholds.get(task.name)) for task in trained.tasks}
+    return {
+        task.name: Settings(
+            asked.bootstrap,
+            asked.seed,
+            chosen.thresholds.get(task.name),
+            {label: scale.threshold for label, scale in chosen.scales.get(task.name, {}).items()},
+        )
+        for task in trained.tasks
+    }
 
 
 def _task_result(task: AnyTask, dataset: str, records: Sequence[Any], total: int, settings: Settings) -> TaskResult:

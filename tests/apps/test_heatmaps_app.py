@@ -26,10 +26,14 @@ def test_model_images_and_folder_reach_explain(run, monkeypatch, capsys, tmp_pat
 
     monkeypatch.setitem(vars(medmtl), "explain", explain)
     assert run("model", "photos", "results") == 0
-    assert run("model", "photos", "--quiet") == 0
+    assert run("model", "photos", "--quiet", "--export", "geojson", "--anatomy", "eyes.csv") == 0
     assert calls == [
-        (Path("model"), Path("photos"), {"out": Path("results"), "quiet": False}),
-        (Path("model"), Path("photos"), {"out": Path("heatmaps"), "quiet": True}),
+        (Path("model"), Path("photos"), {"out": Path("results"), "export": (), "anatomy": None, "quiet": False}),
+        (
+            Path("model"),
+            Path("photos"),
+            {"out": Path("heatmaps"), "export": ["geojson"], "anatomy": Path("eyes.csv"), "quiet": True},
+        ),
     ]
     told = capsys.readouterr().out
     assert "3 images looked at, 5 places marked." in told

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from medmtl import api
-from medmtl.workflows import evaluating, explaining
+from medmtl.workflows import evaluating, explaining, mapquality
 
 PACKAGE = Path(api.__file__).parent
 FILES = [PACKAGE / "api.py", *sorted(PACKAGE.glob("evaluation/*.py")), *sorted(PACKAGE.glob("workflows/*.py"))]
@@ -41,7 +41,10 @@ def test_arguments_and_errors_are_documented(path: Path):
     assert {function.name: gap for function in functions if (gap := lacking(function))} == {}
 
 
-@pytest.mark.parametrize(("call", "workflow"), [(api.evaluate, evaluating.evaluate), (api.explain, explaining.explain)])
+@pytest.mark.parametrize(
+    ("call", "workflow"),
+    [(api.evaluate, evaluating.evaluate), (api.explain, explaining.explain), (api.map_quality, mapquality.map_quality)],
+)
 def test_the_python_calls_take_what_the_workflows_take_by_name(call, workflow):
     ours, theirs = (inspect.signature(function).parameters for function in (call, workflow))
     keywords = {name for name, item in theirs.items() if item.kind is item.KEYWORD_ONLY}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -14,13 +15,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from medmtl.errors import ImageError, OutputError, RunError
+from medmtl.errors import EvaluationError, ImageError, OutputError
 from medmtl.explanation import writing
+from medmtl.explanation.anatomy import Anatomy
 from medmtl.explanation.candidates import COORDINATES, candidate_table
+from medmtl.explanation.exports import EXPORTS, open_exports
 from medmtl.explanation.page import NOT_THIS, PageFacts, render_page, write_page
 from medmtl.explanation.rawmap import NO_VALUE, USUAL_STEP, decode_map, encode_map, read_map, write_map
 from medmtl.explanation.scale import ClassScale
-from medmtl.explanation.writing import safe_names, write_candidates, write_image
+from medmtl.explanation.shown import ShownClass, ShownImage, safe_names
+from medmtl.explanation.writing import finish_exports, write_candidates, write_image
 
 SCALE = ClassScale("hard exudates", 0.5, 3.0, "validation: 5 lesion-free images, 7 with the lesion")
 VALUES = hnp.arrays(np.float32, (4, 5), elements=st.floats(-1e4, 1e4, width=32) | st.floats(-3, 3, width=32))
@@ -71,14 +75,21 @@ def test_names_are_safe_and_different_without_regard_to_case(names):
     assert all(re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name) for name in safe)
 
 
-def write(out, name="eye", size=(60, 400), evidence=None, **options):
+RED = ClassScale("<b>red</b>", 0.5, 3.0, SCALE.origin)
+EYE = Anatomy("R", (200.0, 30.0), 20.0, (120.0, 28.0), "eyes.csv")
+MEASURED = ("idrid, test images: sensitivity 0.41 <i>",)
+
+
+def write(out, name="eye", size=(60, 400), evidence=None, source="", anatomy=None, **options):
     image = np.random.default_rng(1).integers(0, 256, (*size, 3), dtype=np.uint8)
     values = np.full(size, -4.0, np.float32)
     values[20:30, 100:120] = 2.0
-    maps = {"hard exudates": values, "<b>red</b>": np.full(size, -4.0, np.float32)} if evidence is None else evidence
-    scales = {label: ClassScale(label, 0.5, 3.0, SCALE.origin) for label in ["hard exudates", "<b>red</b>"]}
-    found = candidate_table(name, SCALE, x=[110.25], y=[24.0], score=[2.0], area_px=[200])
-    return image, values, found, write_image(out, name, image, maps, scales, {"hard exudates": found}, **options)
+    found = candidate_table(name, SCALE, x=[110.25], y=[24.0], score=[2.0], area_px=[200], anatomy=anatomy)
+    classes = [ShownClass(SCALE, values, found, MEASURED), ShownClass(RED, np.full(size, -4.0, np.float32))]
+    if evidence is not None:
+        classes = [ShownClass(SCALE, evidence)]
+    shown = ShownImage(name, image, classes, source, anatomy or Anatomy())
+    return image, values, found, write_image(out, shown, **options)
 
 
 def test_written_files_hold_the_picture_the_overlay_and_the_map(tmp_path):
@@ -104,12 +115,28 @@ def test_npy_is_an_option_and_large_pictures_are_jpeg(tmp_path, monkeypatch):
 
 
 def test_image_of_one_pixel_is_written(tmp_path):
-    assert write(tmp_path, size=(1, 1), evidence={"hard exudates": np.zeros((1, 1))})[-1].width == 1
+    assert write(tmp_path, size=(1, 1), evidence=np.zeros((1, 1)))[-1].width == 1
 
 
-def test_a_class_without_scale_is_refused(tmp_path):
-    with pytest.raises(RunError, match="'other'"):
-        write(tmp_path, evidence={"other": np.zeros((60, 400))})
+def test_a_map_of_another_size_is_refused():
+    with pytest.raises(EvaluationError, match=r"eye: map and image differ in size; found image \(4, 5\), map \(5, 4\)"):
+        ShownImage("eye", np.zeros((4, 5, 3), np.uint8), [ShownClass(SCALE, np.zeros((5, 4)))])
+
+
+def test_all_classes_are_one_picture_where_there_are_several(tmp_path):
+    done = write(tmp_path)[-1]
+    assert [layer.name for layer in done.layers] == ["all classes", "hard exudates", "<b>red</b>"]
+    assert done.layers[0].count == 1
+    one = write(tmp_path / "one", evidence=np.zeros((60, 400)))[-1]
+    assert [layer.name for layer in one.layers] == ["hard exudates"]
+
+
+def test_exports_are_listed_relative_to_the_page(tmp_path):
+    exporters = open_exports(["geojson,png16,coco"], tmp_path)
+    done = write(tmp_path, exporters=exporters)[-1]
+    assert done.exports[:2] == ("exports/geojson/eye.geojson", "exports/png16/eye/hard_exudates.png")
+    assert finish_exports(tmp_path, exporters) == ("exports/coco/candidates.coco.json",)
+    assert all((tmp_path / path).is_file() for path in done.exports)
 
 
 def test_an_output_in_the_way_is_one_clear_line(tmp_path):
@@ -127,7 +154,14 @@ def test_candidates_files_say_where_in_which_coordinates(tmp_path):
     assert "0-based" in content["coordinates"]
     assert "original" in content["coordinates"]
     expected = {"image": "eye, left", "class": "hard exudates", "number": 1, "x": 1234567.5, "y": 24.0, "score": 2.0}
-    assert content["candidates"][0] == expected | {"probability": 0.880797, "area_px": 12345678}
+    place = {
+        "quadrant": "",
+        "quadrant_about": "",
+        "fovea_distance_dd": None,
+        "disc_distance_dd": None,
+        "laterality": "",
+    }
+    assert content["candidates"][0] == expected | {"probability": 0.880797, "area_px": 12345678} | place
     assert content["candidates"][1]["area_px"] is None
     rows = pd.read_csv(tmp_path / "candidates.csv")
     assert rows["x"].tolist() == [1234567.5, 3]
@@ -162,9 +196,12 @@ FACTS = PageFacts("run <7>", "ab" * 32, "0.1.0", "2025-01-01 00:00 UTC")
 
 
 def test_page_is_offline_escaped_without_script_and_every_link_leads_somewhere(tmp_path):
-    images = [write(tmp_path, name=name, source=f"{name} <i>&", npy=True)[-1] for name in ("eye", "other")]
+    exporters = open_exports(list(EXPORTS), tmp_path)
+    options = {"npy": True, "anatomy": EYE, "exporters": exporters}
+    images = [write(tmp_path, name=name, source=f"{name} <i>&", **options)[-1] for name in ("eye", "other")]
+    facts = replace(FACTS, exports=finish_exports(tmp_path, exporters), anatomy="table <i>")
     write_candidates(tmp_path, [entry.candidates for image in images for entry in image.classes])
-    text = write_page(tmp_path, images, FACTS).read_text(encoding="utf-8")
+    text = write_page(tmp_path, images, facts).read_text(encoding="utf-8")
     page = Links(text)
     assert not page.tags & {"script", "link", "iframe", "b", "i"}
     assert "://" not in text
@@ -191,6 +228,23 @@ def test_page_has_the_overlay_off_and_says_what_must_be_said(tmp_path):
         assert needed in flat
     assert all(sentence.split(".")[0] in flat for sentence in NOT_THIS)
     assert flat.index(image.original) < flat.index(image.classes[0].overlay)
+
+
+def test_page_says_where_a_candidate_lies_and_what_was_measured(tmp_path):
+    text = " ".join(render_page([write(tmp_path, anatomy=EYE)[-1]], FACTS).split())
+    for needed in [
+        "right eye, optic disc at (200, 30), fovea at (120, 28), disc diameter 20 pixels",
+        "<td>superior temporal</td>",
+        "idrid, test images: sensitivity 0.41 &lt;i&gt;",
+        "not measured",
+        "about the fovea",
+    ]:
+        assert needed.lower() in text.lower(), needed
+    bare = " ".join(render_page([write(tmp_path / "bare")[-1]], FACTS).split())
+    assert "side of this eye are not known: no candidate has a place in it" in bare
+    assert "<th>Quadrant</th>" not in bare
+    mirrored = Anatomy("L", (200.0, 30.0), 20.0, (120.0, 28.0))
+    assert "is the picture mirrored?" in render_page([write(tmp_path / "mirrored", anatomy=mirrored)[-1]], FACTS)
 
 
 def test_page_without_images_is_a_page(tmp_path):

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
 from medmtl.config import RunConfig
 from medmtl.data.manifest import Manifest
-from medmtl.errors import RunError
+from medmtl.data.samples import Sample
+from medmtl.errors import ConfigError, EvaluationError, MedmtlError, RunError
+from medmtl.explanation.anatomy import Anatomy
 from medmtl.explanation.rawmap import NO_VALUE
 from medmtl.explanation.scale import ClassScale
+from medmtl.geometry import Geometry
 from medmtl.inference.network import Network
+from medmtl.inference.predict import Predicted
 from medmtl.progress import Progress
 from medmtl.run import RunFolder
+from medmtl.tasks.segmentation import Segmentation
+from medmtl.tasks.segmentation_config import LayerConfig, SegmentationConfig
 from medmtl.training.checkpoint import save_checkpoint
+from medmtl.workflows.evaluating import evaluate
 from medmtl.workflows.explaining import Explained, explain
+from medmtl.workflows.eyes import Eyes
 from medmtl.workflows.operating import Operating, choose_operating, load_operating, save_operating
 from medmtl.workflows.setup import Setup, view_data
 from medmtl.workflows.validation import Validation
@@ -157,3 +168,119 @@ def test_one_scale_for_all_images(convinced: Path, setup: Setup, tmp_path: Path)
     sidecar = (done.index.parent / first_image(setup).stem / f"{CLASSES[0]}.map.json").read_text()
     assert f'"threshold": {scale["threshold"]}' in sidecar
     assert f'"top": {scale["top"]}' in sidecar
+
+
+def test_exports_lie_beside_the_page_and_it_names_them(convinced: Path, setup: Setup, tmp_path: Path):
+    image = first_image(setup)
+    done = explain(convinced, [image], out=tmp_path / "maps", export=["geojson,csv", "coco"], progress=QUIET)
+    content = json.loads((tmp_path / "maps" / "exports" / "geojson" / f"{image.stem}.geojson").read_text())
+    points = [item for item in content["features"] if item["geometry"]["type"] == "Point"]
+    assert (
+        len(points) == done.candidates == len(pd.read_csv(tmp_path / "maps" / "exports" / "csv" / f"{image.stem}.csv"))
+    )
+    page = done.index.read_text()
+    assert "exports/coco/candidates.coco.json" in page
+    assert f"exports/geojson/{image.stem}.geojson" in page
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        ({"export": ["geojsn"]}, "did you mean 'geojson'"),
+        ({"method": "gradcan"}, r"--method: unknown class activation method.*did you mean 'gradcam'"),
+        ({"anatomy": Path("nowhere.csv")}, "does not exist"),
+        ({"evaluations": [Path("nowhere")]}, "the evaluation cannot be read"),
+    ],
+)
+def test_a_wrong_wish_is_one_clear_line_and_nothing_is_written(
+    wishes: dict[str, Any], words: str, convinced: Path, setup: Setup, tmp_path: Path
+):
+    with pytest.raises(MedmtlError, match=words):
+        explain(convinced, [first_image(setup)], out=tmp_path / "maps", progress=QUIET, **wishes)
+    assert not (tmp_path / "maps").exists()
+
+
+def test_a_table_of_eyes_places_the_candidates(convinced: Path, setup: Setup, tmp_path: Path):
+    image, table = first_image(setup), tmp_path / "eyes.csv"
+    table.write_text(f"image,laterality,disc_x,disc_y,disc_diameter,fovea_x,fovea_y\n{image.name},R,50,36,8,30,37\n")
+    done = explain(convinced, [image], out=tmp_path / "maps", anatomy=table, progress=QUIET)
+    rows = pd.read_csv(done.table)
+    np.testing.assert_allclose(rows["fovea_distance_dd"], np.hypot(rows["x"] - 30, rows["y"] - 37) / 8, atol=0.01)
+    nasal = rows["x"] > 30
+    assert (rows["quadrant"].str.endswith("nasal") == nasal).all()
+    assert "table eyes.csv" in done.index.read_text()
+    table.write_text("image,laterality\nelsewhere.png,R\n")
+    with pytest.raises(ConfigError, match="of none of the images"):
+        explain(convinced, [image], out=tmp_path / "more", anatomy=table, progress=QUIET)
+
+
+def test_the_page_gives_what_evaluations_of_this_run_measured_and_no_others(
+    convinced: Path, setup: Setup, tmp_path: Path
+):
+    image, manifest = first_image(setup), Path(setup.config.data.manifests[0])
+    before = explain(convinced, [image], out=tmp_path / "before", progress=QUIET).index.read_text()
+    assert "At this threshold: not measured." in before
+    evaluated = evaluate(convinced, manifest, split="test", out=tmp_path / "evaluation", progress=QUIET)
+    metrics = {metric.name: metric for metric in evaluated.results[0].tasks[0].metrics}
+    value = metrics["lesion_sensitivity_at_threshold.hard_exudates"].interval.value
+    folders = [tmp_path / "evaluation"]
+    after = explain(convinced, [image], out=tmp_path / "after", evaluations=folders, progress=QUIET).index.read_text()
+    assert f"test images: hard_exudates: sensitivity {value:.2f}" in after
+    assert "not measured" not in after
+    # A method's maps are not what was measured.
+    other = {"method": "gradcam", "evaluations": folders}
+    assert (
+        "At this threshold: not measured."
+        in explain(convinced, [image], out=tmp_path / "gradcam", progress=QUIET, **other).index.read_text()
+    )
+    content = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
+    content["results"][0]["run_hash"] = "f" * 12
+    (tmp_path / "evaluation" / "metrics.json").write_text(json.dumps(content))
+    with pytest.raises(EvaluationError, match="an evaluation of another run"):
+        explain(convinced, [image], out=tmp_path / "more", evaluations=folders, progress=QUIET)
+
+
+def test_a_method_says_its_unit_on_the_page(convinced: Path, setup: Setup, tmp_path: Path):
+    done = explain(convinced, [first_image(setup)], out=tmp_path / "maps", method="eigencam", progress=QUIET)
+    page = done.index.read_text()
+    assert "in units of feature, not logits" in page
+    assert "it knows no class" in page
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_the_disc_comes_from_the_runs_own_segmentation_where_the_table_has_none(exclusive: bool):
+    task = Segmentation(
+        "anatomy",
+        SegmentationConfig(
+            type="segmentation",
+            classes={
+                "vessel": LayerConfig(column="v"),
+                "Optic disc": LayerConfig(column="d"),
+                "cup": LayerConfig(column="c"),
+            },
+            exclusive=exclusive,
+        ),
+    )
+    probability = np.zeros((3, 32, 32), np.float32)
+    probability[1, 8:16, 18:26] = 0.9
+    if exclusive:  # the cup is cut out of the disc
+        probability[2, 10:14, 20:24] = probability[1, 10:14, 20:24]
+        probability[1, 10:14, 20:24] = 0
+    geometry = Geometry(height=100, width=140, top=0, left=20, side=96, size=32)
+    sample = Sample("a", Path("a.png"), 1, Path("m"), "x", "a")
+    field = np.ones((32, 32), bool)
+    seen = {
+        "anatomy": Predicted(sample, geometry, field, np.zeros((32, 32, 3), np.uint8), {"anatomy": probability}, {})
+    }
+    eyes = Eyes({}, task)
+    eye = eyes.of(sample.image, seen)
+    # The square's center in the view is (21.5, 11.5), its area 64 pixels; a view pixel is 3 original ones.
+    assert eye.disc == pytest.approx(((21.5 + 0.5) * 3 - 0.5 + 20, (11.5 + 0.5) * 3 - 0.5))
+    assert eye.disc_diameter == pytest.approx(2 * np.sqrt(64 / np.pi) * 3)
+    assert eye.fovea is None
+    told = Eyes({"a": Anatomy("L", disc=(5.0, 6.0))}, task).of(sample.image, seen)
+    assert (told.laterality, told.disc) == ("L", (5.0, 6.0))
+    assert told.disc_diameter == eye.disc_diameter
+    assert "segments it" in eyes.words
+    probability[:] = 0
+    assert eyes.of(sample.image, seen) == Anatomy()

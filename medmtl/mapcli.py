@@ -1,0 +1,43 @@
+"""The command ``medmtl mapquality``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medmtl.datacli import Quiet
+
+
+def mapquality(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    manifest: Annotated[Path, typer.Option(help="Manifest of images with lesion masks.")],
+    split: Annotated[str, typer.Option(help="Split to look at; `all` = every row.")] = "val",
+    method: Annotated[
+        list[str] | None, typer.Option(help="`head` (the default) or a CAM method, as for `explain`; may be repeated.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results; default: in the run folder.")] = None,
+    ledger: Annotated[
+        Path | None, typer.Option(help="CSV that records every look; default: beside the results.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: the run's own.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Measure maps: do they point at the lesions, does the network use what they show, does training change them."""
+    from medmtl.progress import Progress
+    from medmtl.workflows.mapquality import OWN, map_quality, quality_lines
+
+    done = map_quality(
+        run,
+        manifest,
+        methods=method or [OWN],
+        split=None if split == "all" else split,
+        out=out,
+        ledger=ledger,
+        device=device,
+        progress=Progress(quiet=quiet),
+    )
+    for line in quality_lines(done.table):
+        typer.echo(line)
+    typer.echo(f"tables {done.folder}")

@@ -1,0 +1,87 @@
+"""Every method on every kind of medmtl network and task."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from medmtl.explanation.cam import CAM_METHODS, cam_maps
+from medmtl.models import (
+    ClassificationHead,
+    ClassMapHead,
+    CooperativeNetwork,
+    SegmentationHead,
+    SharedEncoderNetwork,
+    TaskView,
+    build_encoder,
+)
+
+FAST = [name for name in CAM_METHODS if name not in {"sess", "scorecam", "ablationcam", "monai-cam", "monai-occlusion"}]
+
+
+def heads(channels):
+    return {
+        "lesions": ClassMapHead(channels, 3, 4, "lse", fuse=8),
+        "mask": SegmentationHead(channels, 2, (8, 8, 8, 8, 8)),
+        "grade": ClassificationHead(channels, 5),
+    }
+
+
+@pytest.fixture(scope="module")
+def networks():
+    torch.manual_seed(0)
+    encoder = build_encoder("efficientnet-lite0", "none")
+    encoders = {task: build_encoder("efficientnet-lite0", "none") for task in ("lesions", "mask", "grade")}
+    return {
+        "shared": SharedEncoderNetwork(encoder, heads(encoder.channels)).eval(),
+        "cooperative": CooperativeNetwork(encoders, heads(encoder.channels)).eval(),
+    }
+
+
+@pytest.fixture
+def images():
+    return torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("task", ["lesions", "mask", "grade"])
+@pytest.mark.parametrize("name", ["shared", "cooperative"])
+def test_every_method_maps_every_task_and_a_batch_is_its_images(networks, images, name, task):
+    view = TaskView(networks[name], task)
+    before = {key: value.clone() for key, value in networks[name].state_dict().items()}
+    for method in FAST:
+        maps = cam_maps(view, images, method, view.target_layers(), channel=1)
+        assert maps.shape == (2, 64, 96), method
+        assert np.isfinite(maps).all(), method
+        one = cam_maps(view, images[1:], method, view.target_layers(), channel=1)
+        # XGrad-CAM divides by a sum of features that may be near zero: it is given what that makes of the last bit.
+        relative = 1e-2 if method == "xgradcam" else 0
+        np.testing.assert_allclose(maps[1:], one, relative, 1e-5 * max(1.0, float(one.max())), err_msg=method)
+    assert all(torch.equal(value, before[key]) for key, value in networks[name].state_dict().items())
+    assert not any(module._forward_hooks for module in networks[name].modules())
+
+
+@pytest.mark.parametrize("method", ["scorecam", "ablationcam", "sess"])
+def test_methods_of_many_passes_run_on_the_shared_network(networks, images, method):
+    """At a level of few channels: they take a pass each."""
+    view = TaskView(networks["shared"], "lesions")
+    maps = cam_maps(view, images[:1, :, :64, :64], method, view.target_layers(level=2), channel=0)
+    assert maps.shape == (1, 64, 64)
+    assert np.isfinite(maps).all()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "lse"])
+def test_gradcam_at_the_heads_own_features_is_its_class_map(images, pooling):
+    """Class map and Grad-CAM are the same thing for a 1×1 head: pixel for pixel, in logits, but for the bias."""
+    torch.manual_seed(0)
+    encoder = build_encoder("efficientnet-lite0", "none")
+    network = SharedEncoderNetwork(encoder, {"lesions": ClassMapHead(encoder.channels, 3, 8, pooling)}).eval()
+    torch.nn.init.normal_(network.heads["lesions"].output.weight, std=2.0)
+    view = TaskView(network, "lesions")
+    with torch.no_grad():
+        maps = network(images)["lesions"].maps[:, 2] - network.heads["lesions"].output.bias[2]
+    found = cam_maps(view, images, "gradcam", view.target_layers(), channel=2)
+    import cv2
+
+    for own, cam in zip(maps.clamp(min=0).numpy(), found, strict=True):
+        np.testing.assert_allclose(cam, cv2.resize(own, (96, 64)), atol=1e-4 * max(1.0, float(own.max())))
