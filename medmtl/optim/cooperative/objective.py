@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from medmtl.optim.base import Batch, Buffers, SplitProblem, TaskLoss
+from medmtl.optim.checks import check_graph
 from medmtl.optim.cooperative.flatness import adaptive_ascent, ascent
 from medmtl.optim.cooperative.noise import SampleNoise
 from medmtl.optim.cooperative.trees import detached, leaves, rebuilt, samples_of
@@ -108,6 +109,9 @@ def turn_loss(
         buffers: For the clean pass; perturbed passes never move buffers.
         flatness: The perturbation.
         place: Numbers the samples.
+
+    Raises:
+        TrainingError: The loss has no graph.
     """
     others = lent(problem, batch, task)
     own = problem.encode(batch, task, buffers)
@@ -116,6 +120,8 @@ def turn_loss(
     if flatness.kind in ASCENTS and flatness.target == "others":
         inputs = [leaf.requires_grad_() for leaf in inputs]
     clean = problem.predict(batch, task, own, others, buffers)
+    if clean.count:
+        check_graph({task: clean})
     if not inputs or not clean.count:
         return TurnLoss(clean, clean, samples_of(inputs) if inputs else 0)
     losses = []
