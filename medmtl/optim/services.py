@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from medmtl.optim.base import Batch, Buffers, Forward, Gradients, Problem, TaskLoss, Window
 from medmtl.optim.buffers import cuda_devices
 from medmtl.optim.checks import check_graph, check_number
-from medmtl.optim.gradients import add_gradients, norm_of
+from medmtl.optim.gradients import add_gradients, aligned, norm_of
 from medmtl.optim.ledger import Ledger
 from medmtl.optim.reduction import Reducer, SingleProcess
 from medmtl.optim.results import Commit, TaskGradient, WindowLosses
@@ -187,7 +187,7 @@ class Services:
         """
         if gradients is not None:
             for name, parameter in self._parameters.items():
-                parameter.grad = gradients.get(name)
+                parameter.grad = aligned(gradients[name], parameter) if name in gradients else None
         owned = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
         norm, everything = self._norms(owned)
         skipped = not self._taker.vote(finite and math.isfinite(everything))

@@ -133,6 +133,23 @@ def turn_loss(
     return TurnLoss(clean, flat, samples_of(inputs))
 
 
+def joint_losses(problem: SplitProblem, batch: Batch, tasks: tuple[str, ...], buffers: Buffers) -> dict[str, TaskLoss]:
+    """All losses of the warm-up, with the graph through the exchanged features: the sub-models as one network.
+
+    Args:
+        problem: The sub-models.
+        batch: One micro-batch.
+        tasks: Whose losses are wanted; all sub-models give features.
+        buffers: Whether the passes may move buffers.
+    """
+    features = {task: problem.encode(batch, task, buffers) for task in problem.tasks}
+    shown = {task: problem.exchange(own) for task, own in features.items()}
+    return {
+        task: problem.predict(batch, task, features[task], {o: z for o, z in shown.items() if o != task}, buffers)
+        for task in tasks
+    }
+
+
 def _moved(inputs: Sequence[Tensor], clean: TaskLoss, flatness: Flatness, place: Place) -> Iterator[list[Tensor]]:
     """The features at each perturbed place; one's own keep their graph, so that the encoder learns from them, too."""
     bases = inputs if flatness.target == "own" else [z.detach() for z in inputs]
