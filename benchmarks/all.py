@@ -22,6 +22,7 @@ def main() -> None:
     run("synthetic_speed.py")
     run("loading.py")
     run("step.py")
+    run("balancing.py", "--quick")
     with tempfile.TemporaryDirectory() as folder:
         demo = Path(folder) / "demo"
         subprocess.run([sys.executable, "-m", "medmtl", "demo", "--out", str(demo), "--quiet"], check=True)

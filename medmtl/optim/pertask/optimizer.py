@@ -227,7 +227,7 @@ class MultiAdaptiveOptimizer(Optimizer):
     def _chunks(self, group: Mapping[str, Any], names: Iterable[str]) -> Iterator[list[Piece]]:
         wanted = set(names)
         named = [pair for pair in zip(group["param_names"], group["params"], strict=True) if pair[0] in wanted]
-        return chunks_of(named, self.chunk, whole=not self.rule.kind.second)
+        return chunks_of(named, self.chunk, whole=not self.rule.kind.second, fused=self.rule.one_kernel)
 
     def _totals(self, chunk: Sequence[Piece]) -> list[Tensor]:
         """The sums so far: views of what is kept, new zeros where nothing is."""
