@@ -25,6 +25,7 @@ def main() -> None:
     run("step.py")
     run("cam.py")
     run("cam.py", "--stride", "4", "--fuse", "32")
+    run("balancing.py", "--quick")
     with tempfile.TemporaryDirectory() as folder:
         demo = Path(folder) / "demo"
         subprocess.run([sys.executable, "-m", "medmtl", "demo", "--out", str(demo), "--quiet"], check=True)

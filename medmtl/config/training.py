@@ -43,7 +43,8 @@ class TrainingConfig(Block):
         "fp32", description="Autocast of forward passes; `fp16` with a dynamic loss scale."
     )
     nonfinite: Literal["stop", "skip"] = Field(
-        "stop", description="A loss that is NaN or infinite stops the run, saved, or its update is skipped."
+        "stop",
+        description="A loss that is NaN, infinite or negative where `method` takes no negative ones stops the run, saved, or its update is skipped.",
     )
     analysis: AnalysisConfig = Field(default_factory=AnalysisConfig)
     compile: bool = Field(False, description="Compile the network with torch.compile (needs a C++ compiler on CPU).")

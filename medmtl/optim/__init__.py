@@ -23,7 +23,7 @@ from medmtl.optim.base import (
     Window,
 )
 from medmtl.optim.buffers import frozen_buffers
-from medmtl.optim.checks import LossNotFinite
+from medmtl.optim.checks import LossNotFinite, LossNotFiniteAfterStep, LossOutOfRange, LossUnusable
 from medmtl.optim.cooperative import MTCL, Alternating
 from medmtl.optim.method import Method, argument_names, make_method, methods
 from medmtl.optim.pertask import AdaTask, Independent, Mao, MultiAdaptiveOptimizer
@@ -76,7 +76,10 @@ __all__ = [
     "Independent",
     "LearnedWeighting",
     "LossNotFinite",
+    "LossNotFiniteAfterStep",
+    "LossOutOfRange",
     "LossScale",
+    "LossUnusable",
     "LossWeighting",
     "Mao",
     "Method",

@@ -1,10 +1,11 @@
-"""Forward passes that leave running statistics alone."""
+"""Forward passes that leave no trace: running statistics, and whose random state to keep."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 
 
@@ -31,3 +32,8 @@ def frozen_buffers(*modules: nn.Module) -> Iterator[None]:
     finally:
         for owner, name, buffer in places:
             owner._buffers[name] = buffer
+
+
+def cuda_devices() -> list[int]:
+    """The CUDA device whose random state a forward pass may move."""
+    return [torch.cuda.current_device()] if torch.cuda.is_initialized() else []

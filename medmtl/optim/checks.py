@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from torch import nn
+
 from medmtl.errors import ConfigError, TrainingError
 from medmtl.optim.base import TaskLoss
 
@@ -44,8 +46,23 @@ def check_choice(where: str, value: object, choices: tuple[str, ...]) -> None:
         raise ConfigError("unknown choice", where=where, found=repr(value), remedy=f"use one of: {', '.join(choices)}")
 
 
-class LossNotFinite(TrainingError):  # noqa: N818  reads as what happened
-    """A loss is NaN or infinite; parameters and state are as before the update."""
+class LossUnusable(TrainingError):  # noqa: N818  this and its kinds read as what happened
+    """A loss that cannot be learned from; parameters and the method's state are as before the update."""
+
+
+class LossNotFinite(LossUnusable):
+    """A loss is NaN or infinite."""
+
+
+class LossOutOfRange(LossUnusable):
+    """A loss is below what the method can use."""
+
+
+class LossNotFiniteAfterStep(LossUnusable):
+    """The step was taken, and a loss that the method measures after it is NaN or infinite: parameters *have* moved.
+
+    The method's own state is as before the update.
+    """
 
 
 def check_finite(means: Mapping[str, float]) -> None:
@@ -79,15 +96,55 @@ def check_graph(losses: Mapping[str, TaskLoss]) -> None:
             )
 
 
+def check_checkpointing(task: str, loss: TaskLoss) -> None:
+    """Accepts a graph in which the gradient of one task can be taken; walks all of it.
+
+    A re-entrant checkpoint runs its backward pass on its own, for ordinary passes only. Asked for the gradients of
+    chosen parameters it fails or, where its input needs no gradient, says silently that it holds none of them.
+
+    Raises:
+        TrainingError: The graph holds a re-entrant checkpoint; names the task.
+    """
+    waiting, seen = [loss.sum.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node.name() == "CheckpointFunctionBackward":
+            raise TrainingError(
+                "the network's activation checkpointing hides parameters from the gradient of one task",
+                where=f"task '{task}'",
+                found="a re-entrant torch.utils.checkpoint",
+                remedy="pass use_reentrant=False to it, or choose a loss weighting",
+            )
+        waiting += [following for following, _ in node.next_functions]
+
+
+def check_trainable(parameters: Mapping[str, nn.Parameter]) -> None:
+    """Accepts parameters that still need a gradient.
+
+    Raises:
+        TrainingError: One was frozen; names it.
+    """
+    for name, parameter in parameters.items():
+        if not parameter.requires_grad:
+            raise TrainingError(
+                "a parameter was frozen after training was set up",
+                where=f"parameter '{name}'",
+                remedy="freeze it before, or build method and services anew",
+            )
+
+
 def check_at_least(means: Mapping[str, float], bound: float) -> None:
     """Accepts losses from a bound on, for methods that take their logarithm.
 
     Raises:
-        TrainingError: A loss below the bound; names the task.
+        LossOutOfRange: A loss below the bound; names the task.
     """
     for task, mean in means.items():
         if mean < bound:
-            raise TrainingError(
+            raise LossOutOfRange(
                 "the method cannot use a loss below its bound",
                 where=f"task '{task}'",
                 found=f"{mean:g}, bound {bound:g}",

@@ -14,6 +14,9 @@ from medmtl.optim.base import Gradients
 CHUNK = 1 << 18
 """Entries of a parameter that are looked at together: bounds what comparisons of gradients hold beside them."""
 
+GRAMIAN_CHUNK = {"cpu": 1 << 15}
+"""The same for inner products, by device: on a CPU, what its cache holds in float64; else `CHUNK`."""
+
 
 def gradients_of(loss: Tensor, parameters: Mapping[str, nn.Parameter], *, keep_graph: bool) -> Gradients:
     """The gradient of one scalar; a parameter that it does not reach has no entry.
@@ -25,10 +28,15 @@ def gradients_of(loss: Tensor, parameters: Mapping[str, nn.Parameter], *, keep_g
     """
     found = torch.autograd.grad(loss, list(parameters.values()), retain_graph=keep_graph, allow_unused=True)
     named = {name: gradient for name, gradient in zip(parameters, found, strict=True) if gradient is not None}
-    return _unaliased(named)
+    return _unaliased(named, parameters)
 
 
-def _unaliased(gradients: Gradients) -> Gradients:
+def aligned(gradient: Tensor, parameter: Tensor) -> Tensor:
+    """The gradient in its parameter's order of memory: PyTorch's fused optimizers read both as they lie, unchecked."""
+    return gradient if gradient.stride() == parameter.stride() else torch.empty_like(parameter).copy_(gradient)
+
+
+def _unaliased(gradients: Gradients, parameters: Mapping[str, nn.Parameter]) -> Gradients:
     """Copies gradients that share memory (those of ``a`` in ``a + b`` do): later steps write in place."""
     seen: set[int] = set()
     result = {}
@@ -36,7 +44,7 @@ def _unaliased(gradients: Gradients) -> Gradients:
         storage = gradient.untyped_storage()
         alone = storage.data_ptr() not in seen and storage.nbytes() == gradient.numel() * gradient.element_size()
         seen.add(storage.data_ptr())
-        result[name] = gradient if alone else gradient.clone(memory_format=torch.contiguous_format)
+        result[name] = gradient if alone else torch.empty_like(parameters[name]).copy_(gradient)
     return result
 
 
@@ -78,22 +86,49 @@ def gramian(rows: Sequence[Gradients], names: Sequence[str]) -> Tensor:
         Symmetric (K, K) float64 tensor on the CPU.
     """
     total = torch.zeros(len(rows), len(rows), dtype=torch.float64)
-    for name in names:
-        reach = [index for index, row in enumerate(rows) if name in row]
-        place = torch.tensor(reach)
-        total[place[:, None], place] += sum(_product(chunk) for chunk in chunks([rows[i][name] for i in reach]))
+    for wide in _wide_chunks(rows, names):
+        total += (wide @ wide.T).cpu()
     return total
+
+
+def _wide_chunks(rows: Sequence[Gradients], names: Sequence[str]) -> Iterator[Tensor]:
+    """The rows over all named parameters as (K, some) float64 matrices in one buffer; small parameters share one."""
+    known = [next(row[name] for row in rows if name in row) for name in names]
+    if not known:
+        return
+    device = torch.device("cpu") if known[0].device.type == "mps" else known[0].device  # that one has no float64
+    columns = min(GRAMIAN_CHUNK.get(device.type, CHUNK), sum(gradient.numel() for gradient in known))
+    buffer = torch.empty(len(rows), columns, dtype=torch.float64, device=device)
+    held = 0
+    for name, like in zip(names, known, strict=True):
+        flat = _flat([row.get(name) for row in rows])
+        at = 0
+        while at < like.numel():
+            take = min(columns - held, like.numel() - at)
+            for place, values in zip(buffer[:, held : held + take], flat, strict=True):
+                if values is None:
+                    place.zero_()
+                else:
+                    place.copy_(values[at : at + take].to(device))
+            held, at = held + take, at + take
+            if held == columns:
+                yield buffer
+                held = 0
+    if held:
+        yield buffer[:, :held]
+
+
+def _flat(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Gradients of one parameter as vectors, entries in one order for all: that of the memory where it is the same."""
+    known = [gradient for gradient in gradients if gradient is not None]
+    last = all(g.ndim == 4 and g.is_contiguous(memory_format=torch.channels_last) for g in known)
+    return [None if g is None else (g.permute(0, 2, 3, 1) if last else g).reshape(-1) for g in gradients]
 
 
 def chunks(gradients: Sequence[Tensor], size: int = CHUNK) -> Iterator[Tensor]:
     """Gradients of one parameter as (rows, at most ``size``) matrices, one after the other."""
     flat = [gradient.reshape(-1) for gradient in gradients]
     return (torch.stack([row[at : at + size] for row in flat]) for at in range(0, max(flat[0].numel(), 1), size))
-
-
-def _product(matrix: Tensor) -> Tensor:
-    wide = matrix.cpu().double() if matrix.device.type == "mps" else matrix.double()  # that device has no float64
-    return (wide @ wide.T).cpu()
 
 
 def cosines(tasks: Sequence[str], products: Tensor) -> dict[str, float]:
@@ -107,14 +142,18 @@ def cosines(tasks: Sequence[str], products: Tensor) -> dict[str, float]:
     }
 
 
-def combine(rows: Sequence[Gradients], weights: Sequence[float], shared: Iterable[str]) -> Gradients:
+def combine(
+    rows: Sequence[Gradients], weights: Sequence[float], shared: Iterable[str], *, spend: bool = False
+) -> Gradients:
     """The weighted sum of the rows on shared parameters, and the plain gradient on those of one task.
 
     Args:
         rows: K gradients.
         weights: K factors.
         shared: Names of the shared parameters.
+        spend: The rows are not needed any more: the sum takes the memory of one of them.
     """
+    multiplied = _multiplied if spend else torch._foreach_mul
     among = set(shared)
     direction: Gradients = {}
     for row, weight in zip(rows, weights, strict=True):
@@ -123,7 +162,12 @@ def combine(rows: Sequence[Gradients], weights: Sequence[float], shared: Iterabl
         new = [name for name in weighted if name not in direction]
         more = [name for name in weighted if name in direction]
         if new:
-            direction |= zip(new, torch._foreach_mul([row[name] for name in new], weight), strict=True)
+            direction |= zip(new, multiplied([row[name] for name in new], weight), strict=True)
         if more:
             torch._foreach_add_([direction[name] for name in more], [row[name] for name in more], alpha=weight)
     return direction
+
+
+def _multiplied(tensors: list[Tensor], factor: float) -> list[Tensor]:
+    torch._foreach_mul_(tensors, factor)
+    return tensors

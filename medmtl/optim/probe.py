@@ -12,10 +12,11 @@ from torch import Tensor
 from medmtl.errors import ConfigError
 from medmtl.optim.analysis import Conflict, Layer, UpdateShares, conflicts, module_of, spread
 from medmtl.optim.base import Batch, Gradients, Problem, Window
+from medmtl.optim.buffers import cuda_devices
 from medmtl.optim.checks import check_number
 from medmtl.optim.gradients import norm_of
 from medmtl.optim.method import Method
-from medmtl.optim.services import Services, cuda_devices
+from medmtl.optim.services import Services
 
 Row = dict[str, str | int | float]
 """One number for a log: ``step``, ``measure``, ``layer``, ``tasks``, ``statistic``, ``value``."""

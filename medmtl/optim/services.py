@@ -8,18 +8,20 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import clip_grads_with_norm_
 from torch.optim import Optimizer
 
 from medmtl.optim.base import Batch, Buffers, Forward, Gradients, Problem, TaskLoss, Window
+from medmtl.optim.buffers import cuda_devices
 from medmtl.optim.checks import check_graph, check_number
-from medmtl.optim.gradients import add_gradients, gradients_of, norm_of, scale_gradients
+from medmtl.optim.gradients import add_gradients, aligned, norm_of
 from medmtl.optim.ledger import Ledger
-from medmtl.optim.reduction import Reducer, SingleProcess, sum_gradients
+from medmtl.optim.reduction import Reducer, SingleProcess
 from medmtl.optim.results import Commit, TaskGradient, WindowLosses
 from medmtl.optim.scaling import LossScale
 from medmtl.optim.streams import GradientStream
+from medmtl.optim.taking import GradientTaker
 
 Mode = Literal["stream", "collect"]
 
@@ -57,6 +59,7 @@ class Services:
         self.clip_task_norm = clip_task_norm
         self._parameters: dict[str, nn.Parameter] = {n: p for n, p in problem.named_parameters() if p.requires_grad}
         self._known = {id(parameter) for parameter in self._parameters.values()}
+        self._taker = GradientTaker(self._parameters, self.reducer, scale, clip_task_norm)
 
     def counts(self, window: Window, tasks: tuple[str, ...]) -> dict[str, int]:
         """Labelled samples over the window and all processes, of the tasks that have any."""
@@ -120,7 +123,7 @@ class Services:
         for parameter in self._parameters.values():
             parameter.grad = None
         ledger = Ledger()
-        factor = self.scale.value if self.scale else 1.0
+        factor = self._taker.factor
         for losses in self._passes(window, counts, measured, forward or self.problem.losses):
             ledger.add(losses)
             terms = [loss.sum * (factor * weights[task] / counts[task]) for task, loss in losses.items()]
@@ -128,7 +131,7 @@ class Services:
                 sum(terms[1:], terms[0]).backward()
         means = ledger.means(counts, self.reducer)
         found = {name: p.grad for name, p in self._parameters.items() if p.grad is not None}
-        total = self._finish(found)
+        total = self._taker.finish(found)
         if total is not found:  # other processes reached parameters that this one did not
             for name, gradient in total.items():
                 self._parameters[name].grad = gradient
@@ -151,7 +154,7 @@ class Services:
             TrainingError: A loss that is not finite, or has no graph.
         """
         if mode == "stream" and len(window) == 1:
-            return self._stream(window[0], counts)
+            return self.gradient_stream(window, counts)
         return self._collect(window, counts, buffers)
 
     def gradient_stream(self, window: Window, counts: Mapping[str, int]) -> GradientStream:
@@ -167,9 +170,8 @@ class Services:
         means = ledger.means(counts, self.reducer)
 
         def take(task: str) -> TaskGradient:
-            return self._task_result(
-                task, self._task_gradient(task, losses, counts, keep=True), counts[task], means[task]
-            )
+            row = self._taker.take(task, losses, counts, keep=True)
+            return self._taker.result(task, row, counts[task], means[task])
 
         return GradientStream(tuple(counts), take)
 
@@ -185,10 +187,10 @@ class Services:
         """
         if gradients is not None:
             for name, parameter in self._parameters.items():
-                parameter.grad = gradients.get(name)
+                parameter.grad = aligned(gradients[name], parameter) if name in gradients else None
         owned = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
-        norm, everything = self._norms([p for p in owned if p.grad is not None])
-        skipped = not self._vote(finite and math.isfinite(everything))
+        norm, everything = self._norms(owned)
+        skipped = not self._taker.vote(finite and math.isfinite(everything))
         if not skipped:
             self._clip([p for p in owned if id(p) in self._known], norm)
             for optimizer in optimizers:
@@ -233,62 +235,18 @@ class Services:
             losses = self._forward(batch, counts, buffers, self.problem.losses)
             ledger.add(losses)
             for task in counts:
-                add_gradients(rows[task], self._task_gradient(task, losses, counts))
+                add_gradients(rows[task], self._taker.take(task, losses, counts))
         means = ledger.means(counts, self.reducer)
-        done = [self._task_result(task, rows[task], counts[task], means[task]) for task in counts]
+        done = [self._taker.result(task, rows[task], counts[task], means[task]) for task in counts]
         finite = all(result.finite for result in done)
         return tuple(replace(result, finite=finite) for result in done)
 
-    def _stream(self, batch: Batch, counts: Mapping[str, int]) -> Iterator[TaskGradient]:
-        losses = self._forward(batch, counts, "update", self.problem.losses)
-        ledger = Ledger()
-        ledger.add(losses)
-        means = ledger.means(counts, self.reducer)
-        for task, count in counts.items():
-            yield self._task_result(task, self._task_gradient(task, losses, counts), count, means[task])
-
-    def _task_gradient(
-        self, task: str, losses: dict[str, TaskLoss], counts: Mapping[str, int], *, keep: bool = False
-    ) -> Gradients:
-        if task not in losses:
-            return {}
-        factor = (self.scale.value if self.scale else 1.0) / counts[task]
-        last = next(reversed(losses))  # the graph may go with the last task that has labels here
-        return gradients_of(losses[task].sum * factor, self._parameters, keep_graph=keep or task != last)
-
-    def _task_result(self, task: str, row: Gradients, count: int, loss: float) -> TaskGradient:
-        gradients = self._finish(row)
-        norm = norm_of(gradients.values())
-        finite = self._vote(math.isfinite(norm))
-        if finite and self.clip_task_norm is not None and norm > self.clip_task_norm:
-            scale_gradients(gradients.values(), self.clip_task_norm / norm)
-        return TaskGradient(task, gradients, count, loss, norm, finite)
-
-    def _finish(self, gradients: Gradients) -> Gradients:
-        """Sums over processes, then unscales."""
-        total = sum_gradients(self.reducer, gradients, self._parameters)
-        if self.scale:
-            scale_gradients(total.values(), 1.0 / self.scale.value)
-        return total
-
     def _norms(self, parameters: Sequence[nn.Parameter]) -> tuple[float, float]:
         """The norm over the network's gradients, and over all, a method's own parameters included."""
-        network = norm_of(_gradient(p) for p in parameters if id(p) in self._known)
-        own = norm_of(_gradient(p) for p in parameters if id(p) not in self._known)
+        network = norm_of(p.grad for p in parameters if p.grad is not None and id(p) in self._known)
+        own = norm_of(p.grad for p in parameters if p.grad is not None and id(p) not in self._known)
         return network, network + own
-
-    def _vote(self, finite: bool) -> bool:
-        return self.reducer.sum([float(not finite)])[0] == 0
 
     def _clip(self, parameters: Sequence[nn.Parameter], norm: float) -> None:
         if self.clip_norm is not None and norm > self.clip_norm:
             clip_grads_with_norm_(parameters, self.clip_norm, torch.tensor(norm))
-
-
-def _gradient(parameter: nn.Parameter) -> Tensor:
-    return torch.empty(0) if parameter.grad is None else parameter.grad
-
-
-def cuda_devices() -> list[int]:
-    """The CUDA device whose random state a forward pass may move."""
-    return [torch.cuda.current_device()] if torch.cuda.is_initialized() else []

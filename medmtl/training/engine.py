@@ -16,7 +16,7 @@ from medmtl.config import RunConfig, TrainingConfig
 from medmtl.data.loading import Batch
 from medmtl.errors import CheckpointError, TrainingError
 from medmtl.inference.network import load_weights
-from medmtl.optim import LossNotFinite, LossScale, Method, Probe, Services, StepReport
+from medmtl.optim import LossNotFiniteAfterStep, LossScale, LossUnusable, Method, Probe, Services, StepReport
 from medmtl.progress import Progress
 from medmtl.randomness import restore_torch_state, torch_state
 from medmtl.run import RunFolder
@@ -182,14 +182,15 @@ class Trainer:
         self.tracker.look(step, looks)
         try:
             report = train_step(self.method, self.services, here, step=step, total=self.total, warmup=warmup)
-        except LossNotFinite as error:
-            for buffer, before in zip(self.problem.network.buffers(), buffers, strict=True):
-                buffer.copy_(before)
-            return self._not_finite(error, here)
+        except LossUnusable as error:
+            if not isinstance(error, LossNotFiniteAfterStep):  # that one follows a step: statistics belong to it
+                for buffer, before in zip(self.problem.network.buffers(), buffers, strict=True):
+                    buffer.copy_(before)
+            return self._unusable(error, here)
         self.probing.remember(report.weights)
         return report
 
-    def _not_finite(self, error: LossNotFinite, window: Sequence[Sequence[Batch]]) -> StepReport:
+    def _unusable(self, error: LossUnusable, window: Sequence[Sequence[Batch]]) -> StepReport:
         """Names step and images; goes on without the update where the configuration says so."""
         files = [
             str(self.source.image(view.view, int(index))) for batch in window for view in batch for index in view.index
@@ -198,7 +199,8 @@ class Trainer:
         told = f"{error.found}; images: {shown}"
         where = f"{error.where}, step {self.standing.step + 1}"
         if self.config.training.nonfinite == "stop":
-            self._checkpoint()
+            if not isinstance(error, LossNotFiniteAfterStep):  # then the last checkpoint stands, not what was spoiled
+                self._checkpoint()
             raise TrainingError(error.what, where=where, found=told, remedy=error.remedy) from None
         self.progress.say(f"step skipped: {error.what}: {where}: {told}")
         self.method.skip()

@@ -51,6 +51,6 @@ def adamw_factory(
         options = [
             {"params": parameters, "lr": rate, "weight_decay": decay} for (rate, decay), parameters in groups.items()
         ]
-        return torch.optim.AdamW(options, foreach=True)
+        return torch.optim.AdamW(options, fused=True)  # a third of the time of the separate operations on a CPU
 
     return make

@@ -342,7 +342,7 @@ def test_arguments_out_of_range(arguments: dict, message: str) -> None:
 
 
 def test_other_bad_input() -> None:
-    with pytest.raises(ConfigError, match=r"mao\.gradients.*auto, stream, collect"):
+    with pytest.raises(ConfigError, match=r"mao\.gradients.*auto, stream, exact, collect"):
         make_method("mao", gradients="some")
     with pytest.raises(ConfigError, match="named_parameters"):
         MultiAdaptiveOptimizer(Shared().parameters())

@@ -14,6 +14,7 @@ from medmtl.optim.aggregation.gramian_method import GramianMethod
 from medmtl.optim.aggregation.rule import Rule
 from medmtl.optim.aggregation.table import aggregation
 from medmtl.optim.base import Batch, Buffers, FeatureProblem, OptimizerFactory, Problem, StepReport, TaskLoss, Window
+from medmtl.optim.buffers import cuda_devices
 from medmtl.optim.checks import check_graph
 from medmtl.optim.gradients import cosines, gramian
 from medmtl.optim.ledger import Ledger
@@ -115,8 +116,7 @@ class FeatureMethod(GramianMethod):
             total += _products(graph, read, counts, services)
             ledger.add(graph)
         else:
-            devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
-            with torch.random.fork_rng(devices=devices):
+            with torch.random.fork_rng(devices=cuda_devices()):
                 for batch in window:
                     with torch.no_grad():
                         features = self.problem.features(batch, tuple(counts), "frozen")

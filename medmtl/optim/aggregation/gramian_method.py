@@ -22,7 +22,7 @@ class GramianMethod(Aggregation):
 
     def _decide(self, step: Gathered) -> Decision:
         weights, remember = self._weigh(step.losses, step.products)
-        direction = combine(step.rows, list(weights.values()), step.shared)
+        direction = combine(step.rows, list(weights.values()), step.shared, spend=True)
         return Decision(direction, weights, remember)
 
     def _weigh(self, losses: Mapping[str, float], products: Tensor) -> tuple[dict[str, float], Callable[[], None]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -26,7 +27,7 @@ from medmtl.optim.base import (
 )
 from medmtl.optim.checks import check_choice, check_number
 from medmtl.optim.cooperative.flatness import clamp_to_box
-from medmtl.optim.cooperative.objective import FLATNESS, Flatness, Place, TurnLoss, turn_loss
+from medmtl.optim.cooperative.objective import FLATNESS, Flatness, Place, TurnLoss, joint_losses, turn_loss
 from medmtl.optim.cooperative.trace import Trace
 from medmtl.optim.cooperative.turns import ORDERS, WARMUP, Turns
 from medmtl.optim.cooperative.weightspace import weight_turn_loss
@@ -165,7 +166,7 @@ class MTCL(Method):
 
     def _warm_up(self, window: Window, counts: dict[str, int], services: Services) -> StepReport:
         weights = dict.fromkeys(counts, 1.0)
-        losses = services.backward(window, counts, weights, forward=self._joint_losses)
+        losses = services.backward(window, counts, weights, forward=partial(joint_losses, self.problem))
         done = services.commit(self.optimizers)
         return StepReport(losses=losses, weights=weights, norm=done.norm, skipped=done.skipped)
 
@@ -199,17 +200,6 @@ class MTCL(Method):
             problem = cast(WeightSplitProblem, self.problem)
             return weight_turn_loss(problem, batch, task, buffers, self.flatness, place, services.reducer)
         return turn_loss(self.problem, batch, task, buffers, self.flatness, place)
-
-    def _joint_losses(self, batch: Batch, tasks: tuple[str, ...], buffers: Buffers) -> dict[str, TaskLoss]:
-        """All losses with the graph through the exchanged features: the sub-models as one network."""
-        features = {task: self.problem.encode(batch, task, buffers) for task in self.tasks}
-        shown = {task: self.problem.exchange(own) for task, own in features.items()}
-        return {
-            task: self.problem.predict(
-                batch, task, features[task], {other: z for other, z in shown.items() if other != task}, buffers
-            )
-            for task in tasks
-        }
 
     def _remember_origins(self) -> None:
         if self.clamp is not None and not self._origins:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from medmtl.optim.base import Batch, Buffers, SplitProblem, TaskLoss
+from medmtl.optim.checks import check_graph
 from medmtl.optim.cooperative.flatness import adaptive_ascent, ascent
 from medmtl.optim.cooperative.noise import SampleNoise
 from medmtl.optim.cooperative.trees import detached, leaves, rebuilt, samples_of
@@ -108,6 +109,9 @@ def turn_loss(
         buffers: For the clean pass; perturbed passes never move buffers.
         flatness: The perturbation.
         place: Numbers the samples.
+
+    Raises:
+        TrainingError: The loss has no graph.
     """
     others = lent(problem, batch, task)
     own = problem.encode(batch, task, buffers)
@@ -116,6 +120,8 @@ def turn_loss(
     if flatness.kind in ASCENTS and flatness.target == "others":
         inputs = [leaf.requires_grad_() for leaf in inputs]
     clean = problem.predict(batch, task, own, others, buffers)
+    if clean.count:
+        check_graph({task: clean})
     if not inputs or not clean.count:
         return TurnLoss(clean, clean, samples_of(inputs) if inputs else 0)
     losses = []
@@ -125,6 +131,23 @@ def turn_loss(
         losses.append(problem.predict(batch, task, mine, theirs, "frozen").sum)
     flat = TaskLoss(torch.stack(losses).mean(0), clean.count)
     return TurnLoss(clean, flat, samples_of(inputs))
+
+
+def joint_losses(problem: SplitProblem, batch: Batch, tasks: tuple[str, ...], buffers: Buffers) -> dict[str, TaskLoss]:
+    """All losses of the warm-up, with the graph through the exchanged features: the sub-models as one network.
+
+    Args:
+        problem: The sub-models.
+        batch: One micro-batch.
+        tasks: Whose losses are wanted; all sub-models give features.
+        buffers: Whether the passes may move buffers.
+    """
+    features = {task: problem.encode(batch, task, buffers) for task in problem.tasks}
+    shown = {task: problem.exchange(own) for task, own in features.items()}
+    return {
+        task: problem.predict(batch, task, features[task], {o: z for o, z in shown.items() if o != task}, buffers)
+        for task in tasks
+    }
 
 
 def _moved(inputs: Sequence[Tensor], clean: TaskLoss, flatness: Flatness, place: Place) -> Iterator[list[Tensor]]:

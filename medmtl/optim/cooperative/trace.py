@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from medmtl.optim.base import Batch, SplitProblem, TaskLoss, Window
+from medmtl.optim.buffers import cuda_devices
 from medmtl.optim.cooperative.trees import leaves
 from medmtl.optim.ledger import Ledger
-from medmtl.optim.services import Services, cuda_devices
+from medmtl.optim.services import Services
 
 
 @dataclass(frozen=True)

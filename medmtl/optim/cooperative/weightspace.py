@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from medmtl.optim.base import Batch, Buffers, TaskLoss, WeightSplitProblem
+from medmtl.optim.checks import check_graph
 from medmtl.optim.cooperative.flatness import adaptive_ascent, ascent
 from medmtl.optim.cooperative.noise import SampleNoise
 from medmtl.optim.cooperative.objective import ASCENTS, Flatness, Place, TurnLoss, lent
@@ -44,10 +45,15 @@ def weight_turn_loss(
             mean square.
         place: Numbers the draws.
         reducer: Sums the ascent gradient over processes.
+
+    Raises:
+        TrainingError: The loss has no graph.
     """
     others = lent(problem, batch, task)
     own = problem.encode(batch, task, buffers)
     clean = problem.predict(batch, task, own, others, buffers)
+    if clean.count:
+        check_graph({task: clean})
     if not others:
         return TurnLoss(clean, clean, 0)
     losses = [

@@ -11,7 +11,7 @@ from medmtl.optim.base import Gradients, MethodInfo, OptimizerFactory, Problem, 
 from medmtl.optim.gradients import add_gradients
 from medmtl.optim.method import Method, methods, trainable
 from medmtl.optim.pertask.attribution import attributed
-from medmtl.optim.pertask.groups import take_over
+from medmtl.optim.pertask.groups import is_fused, take_over
 from medmtl.optim.pertask.optimizer import MultiAdaptiveOptimizer
 from medmtl.optim.services import Services
 
@@ -76,10 +76,11 @@ class AdaTask(Method):
     def _build(self, problem: Problem, optimizer_factory: OptimizerFactory) -> list[Optimizer]:
         named = trainable(problem)
         self._check_shared([name for name, _ in named])
-        groups = take_over(optimizer_factory(named), named, "method 'adatask'", "adamw")
+        ordinary = optimizer_factory(named)
+        groups = take_over(ordinary, named, "method 'adatask'", "adamw")
         for group in groups if not self.decay else ():
             group["weight_decay"] = 0.0
-        self.optimizer = MultiAdaptiveOptimizer(groups)
+        self.optimizer = MultiAdaptiveOptimizer(groups, fused=is_fused(ordinary))
         return [self.optimizer]
 
     def _update(self, window: Window, counts: dict[str, int], services: Services) -> StepReport:

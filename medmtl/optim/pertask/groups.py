@@ -103,6 +103,11 @@ def take_over(
     return groups
 
 
+def is_fused(optimizer: Optimizer) -> bool:
+    """Whether an ordinary optimizer was made with ``fused=True``."""
+    return all(bool(group.get("fused")) for group in optimizer.param_groups)
+
+
 def _decays(group: Mapping[str, Any], form: str) -> dict[str, Any]:
     """Decays of an optimizer that is no Adam, for the forms that are none either: SGD's momentum, RMSprop's alpha."""
     if form.startswith("adam"):

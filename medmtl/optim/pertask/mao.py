@@ -10,7 +10,7 @@ from medmtl.optim.base import Gradients, MethodInfo, OptimizerFactory, Problem, 
 from medmtl.optim.checks import check_choice, check_number
 from medmtl.optim.method import Method, methods, trainable
 from medmtl.optim.pertask.attribution import attributed
-from medmtl.optim.pertask.groups import check_betas, check_rule, take_over
+from medmtl.optim.pertask.groups import check_betas, check_rule, is_fused, take_over
 from medmtl.optim.pertask.optimizer import MultiAdaptiveOptimizer
 from medmtl.optim.pertask.streaming import Streamer
 from medmtl.optim.services import Services
@@ -43,8 +43,10 @@ class Mao(Method):
         gradients: ``collect`` holds the gradients of all tasks, and a step with an overflow leaves every bit as it
             was. ``stream`` holds one gradient and the sum of the steps, with the same result to the bit; after an
             overflow in the third task or later, second and first moments of the tasks before it come back to
-            rounding, everything else to the bit. ``auto`` (default) streams, and collects under a loss scale, over
-            several micro-batches and in several processes.
+            rounding, everything else to the bit. ``exact`` is ``stream`` without that exception: it looks at the
+            later gradients before it begins, which costs K - 2 further backward passes a step. ``auto`` (default)
+            streams, and collects under a loss scale and in several processes. Several micro-batches are always
+            collected.
     """
 
     info = MethodInfo(
@@ -72,7 +74,7 @@ class Mao(Method):
         gradients: str = "auto",
     ) -> None:
         check_rule("mao", form, momentum, combine)
-        check_choice("mao.gradients", gradients, ("auto", "stream", "collect"))
+        check_choice("mao.gradients", gradients, ("auto", "stream", "exact", "collect"))
         if eps is not None:
             check_number("mao.eps", eps, least=0.0)
         self.form, self.momentum, self.combine, self.gradients = form, momentum, combine, gradients
@@ -87,8 +89,10 @@ class Mao(Method):
         named = trainable(problem)
         ordinary = optimizer_factory(named)
         groups = take_over(ordinary, named, "method 'mao'", self.form, betas=self.betas, eps=self.eps)
-        self.optimizer = MultiAdaptiveOptimizer(groups, form=self.form, momentum=self.momentum, combine=self.combine)
-        self._streamer = Streamer(self.optimizer)
+        self.optimizer = MultiAdaptiveOptimizer(
+            groups, form=self.form, momentum=self.momentum, combine=self.combine, fused=is_fused(ordinary)
+        )
+        self._streamer = Streamer(self.optimizer, exact=self.gradients == "exact")
         return [self.optimizer]
 
     def _update(self, window: Window, counts: dict[str, int], services: Services) -> StepReport:
@@ -102,7 +106,7 @@ class Mao(Method):
     def _streams(self, window: Window, services: Services) -> bool:
         if len(window) > 1 or self.gradients == "collect":
             return False
-        return self.gradients == "stream" or (services.scale is None and services.reducer.world == 1)
+        return self.gradients != "auto" or (services.scale is None and services.reducer.world == 1)
 
     def _collect(
         self, window: Window, counts: dict[str, int], services: Services

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 CPU_ENTRIES = 1 << 16
+CPU_FUSED_ENTRIES = 1 << 18  # one kernel reads everything once: the cache matters less than the number of calls
 DEVICE_ENTRIES = 1 << 24
 
 
@@ -38,7 +39,7 @@ class Piece:
 
 
 def chunks_of(
-    named: Iterable[tuple[str, Tensor]], entries: int | None = None, *, whole: bool = False
+    named: Iterable[tuple[str, Tensor]], entries: int | None = None, *, whole: bool = False, fused: bool = False
 ) -> Iterator[list[Piece]]:
     """Packs parameters, in their order, into chunks of at most ``entries`` numbers.
 
@@ -48,11 +49,13 @@ def chunks_of(
         named: Parameters under their names.
         entries: The bound; None picks one for the device: a cache's worth on the CPU, few kernels elsewhere.
         whole: Never cut a parameter: for rules that need its norm.
+        fused: One kernel makes the step.
     """
+    cpu_entries = CPU_FUSED_ENTRIES if fused else CPU_ENTRIES
     chunk: list[Piece] = []
     held = 0
     for name, parameter in named:
-        limit = entries or (CPU_ENTRIES if parameter.device.type == "cpu" else DEVICE_ENTRIES)
+        limit = entries or (cpu_entries if parameter.device.type == "cpu" else DEVICE_ENTRIES)
         size = parameter.numel()
         if size <= limit or whole:
             cut = [Piece(name, parameter)]

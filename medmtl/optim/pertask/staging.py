@@ -11,7 +11,7 @@ from torch import Tensor
 
 from medmtl.errors import TrainingError
 from medmtl.optim.base import Gradients
-from medmtl.optim.gradients import add_gradients, norm_of
+from medmtl.optim.gradients import add_gradients, aligned, norm_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def rows_of(staged: Mapping[str, Staged], clip: float | None) -> dict[str, Row] 
 
 
 def checked(task: str, gradients: Mapping[str, Tensor | None], count: int, known: Mapping[str, Tensor]) -> Gradients:
-    """The gradients that are there.
+    """The gradients that are there, in the order of memory of their parameters.
 
     Raises:
         TrainingError: No sample, an unknown parameter, or a gradient of another shape.
@@ -95,4 +95,4 @@ def checked(task: str, gradients: Mapping[str, Tensor | None], count: int, known
                 where=f"task '{task}', parameter '{name}'",
                 found=f"{tuple(gradient.shape)} instead of {tuple(known[name].shape)}",
             )
-    return found
+    return {name: aligned(gradient, known[name]) for name, gradient in found.items()}

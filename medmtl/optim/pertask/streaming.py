@@ -21,12 +21,19 @@ class Streamer:
     stays near the precision of the moments, a gradient of more than `SPIKE` times the usual norm of its task is not
     folded before the last gradient is known, nor are those that follow it: such a step holds several gradients.
 
+    `exact` takes the gradients from the third task on twice: first only to see that they are finite, before anything is
+    folded. Then no bit is ever lost, in the same memory, for K - 2 further backward passes a step. (Nothing cheaper
+    can do that: the old moments, the new ones and the gradient determine each other but for rounding, and the lost
+    bits have to be somewhere. It rests on backward passes that give the same bits twice.)
+
     Args:
         optimizer: The optimizer; what it has staged is part of the step.
+        exact: Whether to look ahead.
     """
 
-    def __init__(self, optimizer: MultiAdaptiveOptimizer) -> None:
+    def __init__(self, optimizer: MultiAdaptiveOptimizer, *, exact: bool = False) -> None:
         self.optimizer = optimizer
+        self.exact = exact
         self._usual: dict[str, float] = {}  # squared norms; decides memory only, never a number: not saved
 
     def run(self, stream: GradientStream) -> tuple[dict[str, float], dict[str, float], bool]:
@@ -43,12 +50,24 @@ class Streamer:
         folded: list[str] = []
         finite = False
         try:
-            finite = self._take_all(stream, losses, norms, folded)
+            finite = self._finite_ahead(stream, losses, norms) and self._take_all(stream, losses, norms, folded)
         finally:
             if not finite:
                 self._undo(stream, folded)
         self._usual |= {task: self._mixed(task, norm) for task, norm in norms.items()}
         return losses, norms, finite
+
+    def _finite_ahead(self, stream: GradientStream, losses: dict[str, float], norms: dict[str, float]) -> bool:
+        """Whether the gradients that come after the first two, which are held together, will be finite."""
+        for task in stream.tasks[2:] if self.exact else ():
+            result = stream.again(task)
+            losses[task], norms[task] = result.loss, result.norm
+            if not result.finite:
+                return False
+            del result
+        losses.clear()
+        norms.clear()
+        return True
 
     def _take_all(
         self, stream: GradientStream, losses: dict[str, float], norms: dict[str, float], folded: list[str]
@@ -59,7 +78,7 @@ class Streamer:
             losses[result.task], norms[result.task] = result.loss, result.norm
             if not result.finite:
                 return False
-            calm = calm and self._is_calm(result)
+            calm = calm and (self.exact or self._is_calm(result))
             self.optimizer.accumulate(result.task, result.gradients, result.count, norm=result.norm)
             waiting.append(result.task)
             if calm and 1 < len(losses) < len(stream.tasks):

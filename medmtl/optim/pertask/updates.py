@@ -25,16 +25,23 @@ class Rule:
         form: Name of the form.
         momentum: ``per_task`` or ``shared``.
         combine: ``sum`` or ``mean``.
+        fused: Whether Adam's steps are made by PyTorch's fused kernel, with its rounding.
     """
 
     form: str
     momentum: str
     combine: str
+    fused: bool = False
 
     @property
     def kind(self) -> Form:
         """What the form keeps."""
         return FORMS[self.form]
+
+    @property
+    def one_kernel(self) -> bool:
+        """Whether the fused kernel makes this rule's step: one mean, one square, both corrected."""
+        return self.fused and self.form.startswith("adam") and not self.shared
 
     @property
     def shared(self) -> bool:
@@ -87,6 +94,11 @@ def add_step(
     pieces = [chunk[index] for index in places]
     gradients = row.of([piece.of(row.gradients[piece.name]) for piece in pieces])
     first, second, steps = _moments(states, pieces, task)
+    if rule.one_kernel and first is not None and second is not None:
+        sums = [totals[index] for index in places]
+        if all(_lie_alike(*four) for four in zip(sums, gradients, first, second, strict=True)):
+            add_fused_step(group, sums, gradients, first, second, steps)
+            return
     advance(gradients, first, second, group["betas"])
     beta1, beta2 = group["betas"]
     numerators = gradients if first is None else first
@@ -94,6 +106,42 @@ def add_step(
     below = denominators(rule.kind, numerators, second, steps, biases, beta2, group["eps"])
     factors = [1.0 if rule.shared else -(group["lr"] / bias) for bias in biases]
     torch._foreach_addcdiv_([totals[index] for index in places], numerators, below, factors)
+
+
+def add_fused_step(
+    group: Mapping[str, Any],
+    totals: list[Tensor],
+    gradients: list[Tensor],
+    first: list[Tensor],
+    second: list[Tensor],
+    steps: Sequence[int],
+) -> None:
+    """`add_step` by the kernel of ``AdamW(fused=True)``: the totals stand where parameters do, and start from zero."""
+    clocks = {step: torch.tensor(float(step), device=totals[0].device) for step in set(steps)}
+    torch._fused_adamw_(
+        totals,
+        gradients,
+        first,
+        second,
+        [],
+        [clocks[step] for step in steps],
+        lr=group["lr"],
+        beta1=group["betas"][0],
+        beta2=group["betas"][1],
+        weight_decay=0.0,
+        eps=group["eps"],
+        amsgrad=False,
+        maximize=False,
+    )
+
+
+def _lie_alike(total: Tensor, gradient: Tensor, first: Tensor, second: Tensor) -> bool:
+    """Whether one kernel may read all four as they lie: without gaps and in the same order."""
+    order = total.stride()
+    if not order == gradient.stride() == first.stride() == second.stride():
+        return False
+    last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(total.ndim, torch.contiguous_format)
+    return total.is_contiguous() or total.is_contiguous(memory_format=last)
 
 
 def take_step_back(group: Mapping[str, Any], states: State, chunk: Sequence[Piece], task: str, row: Row) -> None:

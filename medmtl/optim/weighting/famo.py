@@ -9,7 +9,7 @@ from typing import Any
 from torch.optim import Adam, Optimizer
 
 from medmtl.optim.base import OptimizerFactory, Problem, StepReport, Window
-from medmtl.optim.checks import check_at_least, check_number
+from medmtl.optim.checks import LossNotFinite, LossNotFiniteAfterStep, check_at_least, check_number
 from medmtl.optim.method import Method, methods, trainable
 from medmtl.optim.services import Services
 from medmtl.optim.weighting.frame import softmax, weighting_info
@@ -24,6 +24,8 @@ class Famo(Method):
 
     With z = softmax(w) and D = L - bound: weights z/(D c) with c = Σ z/D, which sum to 1; then the losses of the
     same window again, and one Adam step on w along Jᵀ(log D before - log D after), J the Jacobian of the softmax.
+    Where the losses after a step are not finite, that step stands, w and its Adam stay, and the update ends with
+    `LossNotFiniteAfterStep`.
 
     Args:
         learning_rate: Learning rate of w; schedules do not act on it.
@@ -61,11 +63,19 @@ class Famo(Method):
         losses = services.backward(window, counts, weights, measured=measured)
         done = services.commit(self.optimizers)
         if not done.skipped:
-            after = services.measure(window, counts)
+            after = self._after(window, counts, services)
             set_slopes(self.logits, famo_slopes(losses, after, shares, self.bound))
             self._adam.step()
             self._adam.zero_grad(set_to_none=True)
         return StepReport(losses=losses, weights=weights, norm=done.norm, skipped=done.skipped)
+
+    def _after(self, window: Window, counts: Mapping[str, int], services: Services) -> dict[str, float]:
+        try:
+            return services.measure(window, counts)
+        except LossNotFinite as error:
+            raise LossNotFiniteAfterStep(
+                f"{error.what} after the step", where=error.where, found=error.found, remedy=error.remedy
+            ) from None
 
     def _shares(self, counts: Mapping[str, int]) -> dict[str, float]:
         logits = values_of(self.logits)

@@ -9,9 +9,9 @@ from typing import ClassVar, Literal
 
 from torch.optim import Optimizer
 
-from medmtl.errors import ConfigError, TrainingError, suggestion
+from medmtl.errors import ConfigError, suggestion
 from medmtl.optim.base import MethodInfo, OptimizerFactory, Problem, StepReport, Window
-from medmtl.optim.checks import check_number
+from medmtl.optim.checks import LossOutOfRange, check_number
 from medmtl.optim.method import Method, trainable
 from medmtl.optim.services import Services
 
@@ -114,11 +114,11 @@ def check_losses(method: str, means: Mapping[str, float], accepted: Accepted) ->
     """Accepts losses that the method can use.
 
     Raises:
-        TrainingError: A negative loss, or a loss of zero where it must be positive; names the task.
+        LossOutOfRange: A negative loss, or a loss of zero where it must be positive; names the task.
     """
     for task, mean in means.items():
         if accepted != "any" and (mean < 0 or (mean == 0 and accepted == "positive")):
-            raise TrainingError(
+            raise LossOutOfRange(
                 f"'{method}' needs losses that are {accepted}",
                 where=f"task '{task}'",
                 found=f"{mean:g}",
