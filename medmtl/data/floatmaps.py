@@ -50,7 +50,9 @@ def _numbers(path: Path) -> NDArray[Any]:
     if file_format == "TIFF":
         return _tiff(path)
     if file_format in RASTER or file_format == "DICOM":
-        remedy = "save it as NPY, float TIFF, NIfTI or MHA, or as the 16-bit PNG with sidecar that `medmtl explain` writes"
+        remedy = (
+            "save it as NPY, float TIFF, NIfTI or MHA, or as the 16-bit PNG with sidecar that `medmtl explain` writes"
+        )
         raise ImageError("not a map of numbers", where=path, found=f"a {file_format} picture", remedy=remedy)
     return read_volume_numbers(path, file_format)[1]
 

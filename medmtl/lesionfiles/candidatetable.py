@@ -63,7 +63,7 @@ class CandidateTable:
         """
         table = read_columns(path, WHAT, ("candidates",))
         if not len(table) and not table.cells:  # a JSON list without records: nothing was found
-            table = Columns(table.path, table.unit, (), {name: () for name in NEEDED}, table.extra)
+            table = Columns(table.path, table.unit, (), dict.fromkeys(NEEDED, ()), table.extra)
         table.require(NEEDED, "candidates")
         notes = _check_columns(table)
         _check_coordinates(table)
@@ -117,6 +117,14 @@ class CandidateTable:
         """Whether candidates have radii."""
         return bool(len(self.radius) and np.isfinite(self.radius).any())
 
+    def reach(self, number: int) -> tuple[float, float]:
+        """The largest y and x of the candidates of an image, with their radii; 0 without any."""
+        rows = [row for (image, _), members in self.rows.items() if image == number for row in members]
+        if not rows:
+            return 0.0, 0.0
+        radius = np.nan_to_num(self.radius[rows])
+        return float((self.y[rows] + radius).max()), float((self.x[rows] + radius).max())
+
     def _check_inside(self, rows: Sequence[int], shape: Shape) -> None:
         height, width = shape
         x, y = self.x[list(rows)], self.y[list(rows)]
@@ -166,7 +174,9 @@ def _check_regions(table: Columns, radius: FloatArray) -> None:
     if not all(bare):
         name = "radius" if "radius" in table.cells else "mask"
         rows = [row for row, empty in enumerate(bare) if empty]
-        table.refuse(rows, name, "is empty, and other rows have a region", "give a radius or a mask in every row, or in none")
+        table.refuse(
+            rows, name, "is empty, and other rows have a region", "give a radius or a mask in every row, or in none"
+        )
 
 
 def _check_coordinates(table: Columns) -> None:

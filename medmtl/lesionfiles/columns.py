@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,9 @@ class Columns:
         values = np.array([_number(text) for text in texts], dtype=np.float64).reshape(-1)
         blank = np.array([not text for text in texts], dtype=bool).reshape(-1)
         wrong = ~(np.isfinite(values) & (values >= least) & (values > above)) & ~(blank & optional)
-        bound = f" of at least {least:g}" if math.isfinite(least) else f" above {above:g}" if math.isfinite(above) else ""
+        bound = (
+            f" of at least {least:g}" if math.isfinite(least) else f" above {above:g}" if math.isfinite(above) else ""
+        )
         rows = np.flatnonzero(wrong).tolist()
         self.refuse(rows, name, f"does not hold a finite number{bound}", "write a number with a decimal point")
         return values
@@ -164,10 +166,10 @@ def _from_json(path: Path, content: Any, what: str, keys: Sequence[str]) -> Colu
         names = " or ".join(f'"{name}"' for name in keys)
         remedy = f"give a list of records, or an object with such a list under {names}"
         raise ManifestError(f"the {what} holds no list of records", where=path, found=_kind(content), remedy=remedy)
-    names = dict.fromkeys(str(name) for record in records for name in record)
-    cells = {name: tuple(_text(record.get(name)) for record in records) for name in names}
+    header = dict.fromkeys(str(name) for record in records for name in record)
+    cells = {name: tuple(_text(record.get(name)) for record in records) for name in header}
     if not records and isinstance(extra, dict):
-        cells = {name: () for name in extra.get("columns", ())}
+        cells = dict.fromkeys(extra.get("columns", ()), ())
     return Columns(path, "record", tuple(range(1, len(records) + 1)), cells, extra)
 
 
@@ -180,8 +182,3 @@ def _kind(content: Any) -> str:
     if isinstance(content, dict):
         return f"an object with {', '.join(map(str, list(content)[:6])) or 'nothing'}"
     return f"a {type(content).__name__}"
-
-
-def first_index(rows: Iterable[int], holds: Callable[[int], bool]) -> int | None:
-    """The first row for which something holds."""
-    return next((row for row in rows if holds(row)), None)

@@ -40,7 +40,8 @@ def read_lesion_mask(reference: MaskReference, shape: Shape, remedy: str) -> Mas
         shown = ", ".join(map(str, levels[:8])) + (f", ... ({len(levels)} values)" if len(levels) > 8 else "")
         what, found = "a lesion mask with values of unknown meaning", f"{shown}; expected 0 and 1, or 0 and 255"
         raise ImageError(what, where=path, found=found, remedy=remedy)
-    mask = np.asarray(values > 0 if values.ndim == 2 else (values > 0).any(axis=2), dtype=np.uint8)
+    positive = np.not_equal(values, 0)
+    mask = np.asarray(positive if values.ndim == 2 else positive.any(axis=2), dtype=np.uint8)
     if mask.shape != shape:
         found = f"{mask.shape[1]}x{mask.shape[0]} instead of {shape[1]}x{shape[0]}"
         fit = "give the mask that was drawn on this image"

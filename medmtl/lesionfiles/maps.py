@@ -67,7 +67,9 @@ class MapFolder:
             key = (number, named[1])
             files[key] = _better(files[key], path, index.images[number], named[1]) if key in files else path
         if not files:
-            raise ImageError("the folder holds no heat map of an evaluated image", where=folder, found=f"{skipped} others")
+            raise ImageError(
+                "the folder holds no heat map of an evaluated image", where=folder, found=f"{skipped} others"
+            )
         return cls(folder, files, skipped, missing_values)
 
     def check(self, index: ImageIndex, classes: Sequence[str]) -> None:
@@ -86,6 +88,18 @@ class MapFolder:
                 where=self.folder,
                 remedy="make the map, or evaluate only the images that have one (--split, --images)",
             )
+
+    def shape(self, number: int) -> Shape | None:
+        """Height and width of the first map of an image; None without one.
+
+        Raises:
+            ImageError: It cannot be read.
+        """
+        path = next((path for (image, _), path in sorted(self.files.items()) if image == number), None)
+        if path is None:
+            return None
+        height, width = _values(path)[0].shape
+        return height, width
 
     def read(self, number: int, label: str, image: EvaluatedImage, shape: Shape, field: Field | None) -> Floats:
         """Numbers of a map; NaN where nothing is known.
@@ -151,7 +165,12 @@ def _values(path: Path) -> tuple[Floats, bool]:
     """The numbers, and whether the file is medmtl's, in which NaN means that nothing is known."""
     if path.name.lower().endswith(FLOAT_SUFFIXES):
         return read_float_map(path), bool(_sidecar_class(path))
-    return read_map(path), True
+    values = read_map(path)
+    if values.ndim != 2:
+        raise ImageError(
+            "not a map of one number a pixel", where=path, found=f"shape {values.shape}", remedy="make it again"
+        )
+    return values, True
 
 
 def _better(first: Path, second: Path, image: EvaluatedImage, label: str) -> Path:

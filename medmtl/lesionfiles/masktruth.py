@@ -16,7 +16,8 @@ from medmtl.data.samples import MaskReference
 from medmtl.errors import EvaluationError, ImageError, ManifestError
 from medmtl.evaluation import Targets, lesion_targets
 from medmtl.lesionfiles.encoding import read_lesion_mask
-from medmtl.lesionfiles.images import EvaluatedImage, ImageIndex, Shape, manifest_images, stem
+from medmtl.lesionfiles.images import EvaluatedImage, ImageIndex, Shape, stem
+from medmtl.lesionfiles.imagetable import manifest_images
 from medmtl.lesionfiles.naming import listed, name_of, unplaced
 
 MissingMasks = Literal["refuse", "absent", "unknown"]
@@ -63,6 +64,10 @@ class MaskTruth:
         info = read_image_info(path)
         return info.height, info.width
 
+    def reach(self, number: int) -> tuple[float, float]:
+        """A mask reaches nowhere beyond its image."""
+        return 0.0, 0.0
+
     def targets(
         self, number: int, classes: Sequence[str], shape: Shape, field: Field | None, min_area: int
     ) -> Targets | None:
@@ -96,7 +101,9 @@ def manifest_truth(manifest: Manifest, split: str | None) -> MaskTruth:
     members = [key.rpartition(".")[2] for key in keys]
     names = {key: member if members.count(member) == 1 else key for key, member in zip(keys, members, strict=True)}
     masks = {
-        (number, names[key]): reference for number, sample in enumerate(samples) for key, reference in sample.masks.items()
+        (number, names[key]): reference
+        for number, sample in enumerate(samples)
+        for key, reference in sample.masks.items()
     }
     return MaskTruth(
         kind="masks of a manifest",
@@ -174,5 +181,7 @@ def _fill(
         )
     if missing == "absent":
         masks |= {gap: MaskReference(None, absent=True) for gap in gaps}
-    meaning = "the image has no such lesion" if missing == "absent" else "not known; the image is left out of that class"
+    meaning = (
+        "the image has no such lesion" if missing == "absent" else "not known; the image is left out of that class"
+    )
     return (f"{len(gaps)} masks that are not there were taken to mean: {meaning}",)

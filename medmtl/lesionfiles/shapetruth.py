@@ -1,4 +1,4 @@
-"""Truth as shapes: a table of boxes, circles or points, or the boxes of a COCO file."""
+"""Truth as shapes: a table of boxes, circles or points, one row a lesion."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -85,8 +84,8 @@ class ShapeTruth:
             remedy = "give original pixels, 0-based pixel centers"
             raise ManifestError("a lesion outside its image", where=self.places[row], found=found, remedy=remedy)
         if len(values) == len(BOX):
-            return Region.box(*values, shape)
-        return Region.circle(*values, shape) if len(values) == len(CIRCLE) else Region.point(*values, shape)
+            return Region.box(values[0], values[1], values[2], values[3], shape)
+        return Region.circle(x, y, values[2], shape) if len(values) == len(CIRCLE) else Region.point(x, y, shape)
 
 
 def table_truth(table: Columns, images: ImageIndex | None) -> ShapeTruth:
@@ -114,7 +113,7 @@ def table_truth(table: Columns, images: ImageIndex | None) -> ShapeTruth:
         tuple(table.places[row] for row in lesions),
         {name: tuple(table.cells[name][row] for row in lesions) for name in table.cells},
     )
-    columns = [filled.numbers(name, **({"above": 0.0} if name == "radius" else {})) for name in form]
+    columns = [filled.numbers(name, above=0.0 if name == "radius" else -math.inf) for name in form]
     _check_boxes(filled, columns, form)
     index = images or _own_images(table, names)
     numbers, skipped = _numbered(filled, index)
@@ -122,15 +121,18 @@ def table_truth(table: Columns, images: ImageIndex | None) -> ShapeTruth:
     for row, number in enumerate(numbers):
         if number is not None:
             members.setdefault((number, filled.cells["class"][row]), []).append(row)
-    notes = (f"{skipped} lesions are of images that are not evaluated",) if skipped else ()
+    notes: tuple[str, ...] = (f"{skipped} lesions are of images that are not evaluated",) if skipped else ()
     if images is None:
         notes += ("evaluated are the images that the truth names; others, with lesions or without, are not (--images)",)
     classes = tuple(dict.fromkeys(filled.cells["class"]))
     places = tuple(filled.place(row) for row in range(len(filled)))
-    return ShapeTruth(kind, index, classes, (table.path,), notes, np.stack(columns, axis=1), _tuples(members), places)
+    return ShapeTruth(
+        kind, index, classes, (table.path,), notes, np.stack(columns, axis=1), row_tuples(members), places
+    )
 
 
-def _tuples(members: Mapping[tuple[int, str], list[int]]) -> dict[tuple[int, str], tuple[int, ...]]:
+def row_tuples(members: Mapping[tuple[int, str], list[int]]) -> dict[tuple[int, str], tuple[int, ...]]:
+    """Lists of rows as tuples."""
     return {key: tuple(rows) for key, rows in members.items()}
 
 
@@ -151,7 +153,9 @@ def _form(table: Columns) -> tuple[tuple[str, ...], str]:
         "give image, class and x0, y0, x1, y1 (boxes), x, y, radius (circles) or x, y (points); "
         "or a manifest with columns mask:CLASS"
     )
-    raise ManifestError("not a truth table", where=table.path, found=", ".join(table.cells) or "no column", remedy=remedy)
+    raise ManifestError(
+        "not a truth table", where=table.path, found=", ".join(table.cells) or "no column", remedy=remedy
+    )
 
 
 def _check_boxes(table: Columns, columns: Sequence[FloatArray], form: Sequence[str]) -> None:
@@ -164,9 +168,7 @@ def _check_boxes(table: Columns, columns: Sequence[FloatArray], form: Sequence[s
 
 def _own_images(table: Columns, names: Sequence[str]) -> ImageIndex:
     places = {name: table.place(row) for row, name in reversed(list(enumerate(names)))}
-    return ImageIndex.of(
-        [EvaluatedImage(id=name, place=places[name], patient=name) for name in dict.fromkeys(names)]
-    )
+    return ImageIndex.of([EvaluatedImage(id=name, place=places[name], patient=name) for name in dict.fromkeys(names)])
 
 
 def _numbered(table: Columns, index: ImageIndex) -> tuple[list[int | None], int]:
@@ -181,80 +183,3 @@ def _numbered(table: Columns, index: ImageIndex) -> tuple[list[int | None], int]
                 remedy="add it to --images",
             )
     return [found[name] for name in names], sum(found[name] is None for name in names)
-
-
-def coco_truth(path: Path, content: Mapping[str, Any], images: ImageIndex | None, pictures: Path) -> ShapeTruth:
-    """The boxes of a COCO file; all its images are evaluated unless others are named.
-
-    COCO's x, y, width, height are edges of pixels; whole numbers give the same pixels here.
-
-    Args:
-        path: The file.
-        content: What is in it.
-        images: The evaluated images; None: those of the file.
-        pictures: Folder that file names are relative to.
-
-    Raises:
-        ManifestError: The file misses something, or contradicts itself.
-    """
-    names = {item.get("id"): str(item.get("name", "")) for item in _items(path, content, "categories")}
-    listed = {item.get("id"): item for item in _items(path, content, "images")}
-    own = [_coco_image(path, item, pictures) for item in listed.values()]
-    if len(own) != len(content["images"]):
-        remedy = "give each image an id of its own"
-        raise ManifestError("the same image id twice", where=path, found=f"{len(content['images'])} images", remedy=remedy)
-    index = images or ImageIndex.of(own)
-    numbers = {key: index.find(image.id) for key, image in zip(listed, own, strict=True)}
-    boxes, members, places = [], {}, []
-    for row, item in enumerate(_items(path, content, "annotations"), start=1):
-        place = f"{path}, annotation {row}"
-        boxes.append(_coco_box(place, item))
-        places.append(place)
-        image, label = _coco_keys(place, item, numbers, names)
-        if image is not None:
-            members.setdefault((image, label), []).append(row - 1)
-    classes = tuple(dict.fromkeys(names.values()))
-    table = np.array(boxes, dtype=np.float64).reshape(-1, len(BOX))
-    return ShapeTruth("boxes of a COCO file", index, classes, (path,), (), table, _tuples(members), tuple(places))
-
-
-def _items(path: Path, content: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    items = content.get(key)
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        remedy = "a COCO file has images, categories and annotations, each a list of objects"
-        raise ManifestError(f"no list '{key}'", where=path, found=", ".join(map(str, content)), remedy=remedy)
-    return items
-
-
-def _coco_image(path: Path, item: Mapping[str, Any], pictures: Path) -> EvaluatedImage:
-    name, sides = item.get("file_name"), (item.get("height"), item.get("width"))
-    if not isinstance(name, str) or not name or not all(isinstance(side, int) and side > 0 for side in sides):
-        remedy = "each image needs file_name, width and height"
-        raise ManifestError("an image that says too little", where=path, found=dict(item), remedy=remedy)
-    size = (int(sides[0] or 0), int(sides[1] or 0))
-    identity = Path(name).stem
-    return EvaluatedImage(id=identity, place=f"{path}, image '{name}'", patient=identity, picture=pictures / name, size=size)
-
-
-def _coco_box(place: str, item: Mapping[str, Any]) -> list[float]:
-    box = item.get("bbox")
-    if item.get("iscrowd"):
-        remedy = "outline each lesion on its own"
-        raise ManifestError("an annotation of a crowd is no lesion", where=place, found="iscrowd", remedy=remedy)
-    try:
-        x, y, width, height = (float(value) for value in box or ())
-    except (TypeError, ValueError):
-        x = math.nan
-    if not math.isfinite(x) or not all(map(math.isfinite, (y, width, height))) or width <= 0 or height <= 0:
-        raise ManifestError("not a box", where=place, found=box, remedy="give bbox as [x, y, width, height] above zero")
-    return [x - 0.5, y - 0.5, x + width - 0.5, y + height - 0.5]
-
-
-def _coco_keys(
-    place: str, item: Mapping[str, Any], images: Mapping[Any, int | None], names: Mapping[Any, str]
-) -> tuple[int | None, str]:
-    for key, known in (("image_id", images), ("category_id", names)):
-        if item.get(key) not in known:
-            remedy = "every annotation names an image and a category of the file"
-            raise ManifestError(f"unknown {key}", where=place, found=item.get(key), remedy=remedy)
-    return images[item["image_id"]], names[item["category_id"]]

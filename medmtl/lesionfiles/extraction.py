@@ -1,0 +1,247 @@
+"""Candidates from whatever was given: a table as it stands, or a folder of heat maps cut into candidates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from medmtl.errors import ConfigError
+from medmtl.evaluation import Candidates, components, peaks
+from medmtl.lesionfiles.candidatetable import CandidateTable
+from medmtl.lesionfiles.images import ImageIndex, Shape
+from medmtl.lesionfiles.maps import MapFolder
+
+Field = npt.NDArray[np.bool_]
+Method = Literal["peaks", "components"]
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """How heat maps become candidates.
+
+    Attributes:
+        method: ``peaks``: local maxima; ``components``: 8-connected regions at or above the threshold, each with the
+            score of its highest pixel.
+        threshold: Least score of a candidate; needed for components.
+        min_distance: Least distance of two peaks in pixels; needed for peaks.
+        limit: Most peaks of an image and class, the highest first; None: all.
+        missing_values: NaN in a map means that nothing is known there; otherwise it is refused.
+    """
+
+    method: Method | None = None
+    threshold: float | None = None
+    min_distance: float | None = None
+    limit: int | None = None
+    missing_values: bool = False
+
+    def check(self, folder: bool) -> None:
+        """Refuses options that are missing, impossible, or mean nothing here.
+
+        Args:
+            folder: Candidates come from a folder of heat maps.
+
+        Raises:
+            ConfigError: With the option.
+        """
+        given = {
+            "--extract": self.method,
+            "--threshold": self.threshold,
+            "--min-distance": self.min_distance,
+            "--limit": self.limit,
+            "--missing-values": self.missing_values or None,
+        }
+        asked = [name for name, value in given.items() if value is not None]
+        if not folder:
+            if asked:
+                remedy = "leave it: a table holds candidates already"
+                raise ConfigError("this option is for a folder of heat maps", where=asked[0], remedy=remedy)
+            return
+        self._check_numbers()
+        if self.method is None:
+            remedy = "say --extract peaks --min-distance PIXELS, or --extract components --threshold SCORE"
+            raise ConfigError("heat maps must be cut into candidates", where="--extract", remedy=remedy)
+        needed, value = (
+            ("--min-distance", self.min_distance) if self.method == "peaks" else ("--threshold", self.threshold)
+        )
+        if value is None:
+            raise ConfigError(f"{self.method} need {needed}", where=needed, remedy=f"add {needed} NUMBER")
+        if self.method == "components":
+            for name, other in (("--min-distance", self.min_distance), ("--limit", self.limit)):
+                if other is not None:
+                    raise ConfigError("components know no such option", where=name, remedy="leave it, or use peaks")
+
+    def _check_numbers(self) -> None:
+        for name, value, least in (
+            ("--threshold", self.threshold, -math.inf),
+            ("--min-distance", self.min_distance, 0.0),
+            ("--limit", self.limit, 1),
+        ):
+            if value is not None and not (math.isfinite(value) and value >= least):
+                bound = f" of at least {least:g}" if math.isfinite(least) else ""
+                raise ConfigError("not a usable number", where=name, found=value, remedy=f"give a finite number{bound}")
+
+    @property
+    def caption(self) -> str:
+        """The extraction in words."""
+        if self.method == "components":
+            return f"8-connected regions of the map at or above {self.threshold:g}, scored by their highest pixel"
+        least = "" if self.threshold is None else f" at or above {self.threshold:g}"
+        most = "" if self.limit is None else f", at most {self.limit} an image and class"
+        return f"local maxima of the map{least}, at least {self.min_distance:g} pixels apart{most}"
+
+    def extract(self, values: npt.NDArray[np.float64], field: Field | None) -> Candidates:
+        """Cuts a map into candidates.
+
+        Args:
+            values: Shape (H, W); NaN where nothing is known.
+            field: Where candidates may lie, shape (H, W); None: everywhere.
+        """
+        known = np.isfinite(values)
+        inside = known if field is None else known & field
+        if not inside.any():
+            return Candidates.none()
+        shown = np.where(known, values, 0.0)
+        if self.method == "components":
+            return components(shown, self.threshold or 0.0, inside)
+        threshold = -math.inf if self.threshold is None else self.threshold
+        return peaks(shown, threshold, self.min_distance or 0.0, self.limit, inside)
+
+
+class CandidateSource(Protocol):
+    """Candidates of images by class."""
+
+    @property
+    def kind(self) -> str:
+        """What the candidates are, in words."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes of candidates."""
+        ...
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What they were read from."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the results must know."""
+        ...
+
+    def shape(self, number: int) -> Shape | None:
+        """Size of an image as the candidates know it: that of its maps."""
+        ...
+
+    def reach(self, number: int) -> tuple[float, float]:
+        """The largest y and x of a candidate, for images whose size is not known."""
+        ...
+
+    def candidates(self, number: int, label: str, shape: Shape, field: Field | None, *, bounded: bool) -> Candidates:
+        """Candidates of one image and class; ``bounded``: ``shape`` is the image's size and not a guess."""
+        ...
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """A candidate table."""
+
+    table: CandidateTable
+    path: Path
+
+    kind = "a table of candidates"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes of the table, those of other images included."""
+        return self.table.classes
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The table."""
+        return (self.path,)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was passed over."""
+        skipped = self.table.skipped
+        said = (f"{skipped} candidates are of images that are not evaluated",) if skipped else ()
+        return self.table.notes + said
+
+    def shape(self, number: int) -> Shape | None:
+        """A table knows no size."""
+        return None
+
+    def reach(self, number: int) -> tuple[float, float]:
+        """The largest y and x of a candidate's disc."""
+        return self.table.reach(number)
+
+    def candidates(self, number: int, label: str, shape: Shape, field: Field | None, *, bounded: bool) -> Candidates:
+        """Candidates of one image and class."""
+        return self.table.candidates(number, label, shape, bounded=bounded)
+
+
+@dataclass(frozen=True)
+class MapSource:
+    """A folder of heat maps, and how they are cut."""
+
+    maps: MapFolder
+    index: ImageIndex
+    extraction: Extraction
+
+    @property
+    def kind(self) -> str:
+        """What the candidates are, in words."""
+        return f"heat maps: {self.extraction.caption}"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes of the maps."""
+        return self.maps.classes
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The maps."""
+        return tuple(self.maps.files.values())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was passed over."""
+        return (f"{self.maps.skipped} heat maps are of images that are not evaluated",) if self.maps.skipped else ()
+
+    def shape(self, number: int) -> Shape | None:
+        """Height and width of the image's first map."""
+        return self.maps.shape(number)
+
+    def reach(self, number: int) -> tuple[float, float]:
+        """Nothing beyond the map."""
+        return 0.0, 0.0
+
+    def candidates(self, number: int, label: str, shape: Shape, field: Field | None, *, bounded: bool) -> Candidates:
+        """Candidates of one image and class.
+
+        Raises:
+            ImageError: The map cannot be read, has another size, or is not finite in the field of view.
+        """
+        values = self.maps.read(number, label, self.index.images[number], shape, field)
+        return self.extraction.extract(values, field)
+
+
+def open_candidates(path: Path, index: ImageIndex, extraction: Extraction) -> CandidateSource:
+    """Opens a table of candidates, or a folder of heat maps.
+
+    Raises:
+        ConfigError: The options do not go with it.
+        ManifestError: The table is wrong.
+        ImageError: The folder holds no maps, or files that are none.
+    """
+    extraction.check(path.is_dir())
+    if path.is_dir():
+        return MapSource(MapFolder.find(path, index, missing_values=extraction.missing_values), index, extraction)
+    return TableSource(CandidateTable.read(path, index), path)
