@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from medmtl.data.masks import read_mask_for
 from medmtl.data.samples import MaskReference
@@ -22,6 +24,11 @@ NEEDED = ("image", "class", "x", "y", "score")
 OPTIONAL = ("radius", "mask", "area", "area_px")
 _OURS = ("number", "probability", "coordinates")
 WHAT = "candidate table"
+
+OutsideField = Literal["refuse", "drop", "count"]
+"""What becomes of candidates outside the field of view: an error, left out, or kept (where they are mostly false)."""
+
+Field = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -85,22 +92,28 @@ class CandidateTable:
             notes,
         )
 
-    def candidates(self, number: int, label: str, shape: Shape, *, bounded: bool) -> Candidates:
+    def candidates(
+        self, number: int, label: str, shape: Shape, field: Field | None, outside: OutsideField, *, bounded: bool
+    ) -> Candidates:
         """Candidates of one image and class.
 
         Args:
             number: Number of the image.
             label: Class.
             shape: Height and width of the image.
+            field: Its field of view, shape (H, W); None: the whole image.
+            outside: What becomes of candidates outside the field of view.
             bounded: The size is that of the image, and a candidate outside it is refused.
 
         Raises:
-            ManifestError: A candidate lies outside the image.
+            ManifestError: A candidate lies outside the image, or outside the field of view and that is refused.
             ImageError: A region's mask cannot be read, is empty, or has another size.
         """
         rows = self.rows.get((number, label), ())
         if bounded:
             self._check_inside(rows, shape)
+        if field is not None and outside != "count":
+            rows = self._in_field(rows, field, outside)
         chosen = np.array(rows, dtype=np.int64)
         points = self.x[chosen], self.y[chosen], self.score[chosen]
         regions = None if self.masks is None else tuple(self._region(row, self.masks[row], shape) for row in rows)
@@ -137,6 +150,19 @@ class CandidateTable:
             raise ManifestError(
                 "a candidate outside its image", where=self.table.place(row), found=found, remedy=remedy
             )
+
+    def _in_field(self, rows: tuple[int, ...], field: Field, outside: OutsideField) -> tuple[int, ...]:
+        chosen = list(rows)
+        x, y = (np.floor(part[chosen] + 0.5).astype(np.int64) for part in (self.x, self.y))
+        inside = field[y, x]
+        if outside == "refuse" and not inside.all():
+            row = rows[int(np.argmin(inside))]
+            more = f" (and {int((~inside).sum()) - 1} more of this image and class)" if (~inside).sum() > 1 else ""
+            found = f"x={self.x[row]:g}, y={self.y[row]:g}{more}"
+            remedy = "are these original pixels? --outside-field drop leaves such candidates out, count keeps them"
+            where = self.table.place(row)
+            raise ManifestError("a candidate outside the field of view", where=where, found=found, remedy=remedy)
+        return tuple(row for row, stays in zip(rows, inside.tolist(), strict=True) if stays)
 
     def _region(self, row: int, cell: str, shape: Shape) -> Region:
         if not cell:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from medmtl.errors import ConfigError
 from medmtl.evaluation import Candidates, components, peaks
-from medmtl.lesionfiles.candidatetable import CandidateTable
+from medmtl.lesionfiles.candidatetable import CandidateTable, OutsideField
 from medmtl.lesionfiles.images import ImageIndex, Shape
 from medmtl.lesionfiles.maps import MapFolder
 
@@ -154,6 +154,7 @@ class TableSource:
 
     table: CandidateTable
     path: Path
+    outside: OutsideField = "refuse"
 
     kind = "a table of candidates"
 
@@ -184,7 +185,7 @@ class TableSource:
 
     def candidates(self, number: int, label: str, shape: Shape, field: Field | None, *, bounded: bool) -> Candidates:
         """Candidates of one image and class."""
-        return self.table.candidates(number, label, shape, bounded=bounded)
+        return self.table.candidates(number, label, shape, field, self.outside, bounded=bounded)
 
 
 @dataclass(frozen=True)
@@ -233,8 +234,16 @@ class MapSource:
         return self.extraction.extract(values, field)
 
 
-def open_candidates(path: Path, index: ImageIndex, extraction: Extraction) -> CandidateSource:
+def open_candidates(
+    path: Path, index: ImageIndex, extraction: Extraction, outside: OutsideField = "refuse"
+) -> CandidateSource:
     """Opens a table of candidates, or a folder of heat maps.
+
+    Args:
+        path: The table or folder.
+        index: The evaluated images.
+        extraction: How maps are cut.
+        outside: What becomes of candidates of a table that lie outside the field of view.
 
     Raises:
         ConfigError: The options do not go with it.
@@ -244,4 +253,4 @@ def open_candidates(path: Path, index: ImageIndex, extraction: Extraction) -> Ca
     extraction.check(path.is_dir())
     if path.is_dir():
         return MapSource(MapFolder.find(path, index, missing_values=extraction.missing_values), index, extraction)
-    return TableSource(CandidateTable.read(path, index), path)
+    return TableSource(CandidateTable.read(path, index), path, outside)
