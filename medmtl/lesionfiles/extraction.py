@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -143,6 +144,10 @@ class CandidateSource(Protocol):
         """The largest y and x of a candidate, for images whose size is not known."""
         ...
 
+    def check(self, classes: Sequence[str]) -> None:
+        """Refuses a source that lacks something of these classes."""
+        ...
+
     def candidates(self, number: int, label: str, shape: Shape, field: Field | None, *, bounded: bool) -> Candidates:
         """Candidates of one image and class; ``bounded``: ``shape`` is the image's size and not a guess."""
         ...
@@ -182,6 +187,9 @@ class TableSource:
     def reach(self, number: int) -> tuple[float, float]:
         """The largest y and x of a candidate's disc."""
         return self.table.reach(number)
+
+    def check(self, classes: Sequence[str]) -> None:
+        """A table lacks nothing: an image without rows is one without candidates."""
 
     def candidates(self, number: int, label: str, shape: Shape, field: Field | None, *, bounded: bool) -> Candidates:
         """Candidates of one image and class."""
@@ -223,6 +231,14 @@ class MapSource:
     def reach(self, number: int) -> tuple[float, float]:
         """Nothing beyond the map."""
         return 0.0, 0.0
+
+    def check(self, classes: Sequence[str]) -> None:
+        """Refuses a folder in which an image lacks the map of a class.
+
+        Raises:
+            EvaluationError: With the image and the class.
+        """
+        self.maps.check(self.index, classes)
 
     def candidates(self, number: int, label: str, shape: Shape, field: Field | None, *, bounded: bool) -> Candidates:
         """Candidates of one image and class.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -109,7 +109,7 @@ def manifest_truth(manifest: Manifest, split: str | None) -> MaskTruth:
         kind="masks of a manifest",
         index=index,
         classes=tuple(names.values()),
-        files=(manifest.path,),
+        files=(manifest.path, *_mask_files(masks.values())),
         notes=(),
         masks=masks,
         remedy=_SAY_MANIFEST,
@@ -152,7 +152,19 @@ def folder_truth(
     classes = tuple(dict.fromkeys(label for _, label in masks))
     notes = _fill(masks, index, classes, folder, missing)
     notes += (f"{skipped} masks are of images that are not evaluated",) if skipped else ()
-    return MaskTruth("a folder of masks", index, classes, (), notes, masks, _SAY_FOLDER)
+    files = _mask_files(masks.values())
+    return MaskTruth("a folder of masks", index, classes, files, notes, masks, _SAY_FOLDER)
+
+
+def _mask_files(references: Iterable[MaskReference]) -> tuple[Path, ...]:
+    """The files behind references; a pattern of markings stands for several."""
+    paths = dict.fromkeys(reference.path for reference in references if reference.path is not None)
+    return tuple(
+        file
+        for path in paths
+        for file in (sorted(path.parent.glob(path.name)) if "*" in path.name else [path])
+        if file.is_file()
+    )
 
 
 def _named_images(folder: Path, paths: Sequence[Path]) -> list[EvaluatedImage]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from medmtl.errors import ConfigError, EvaluationError, suggestion
-from medmtl.evaluation import HIT_RULES, HitRule, hit_rule
+from medmtl.evaluation.rules import HIT_RULES, HitRule, hit_rule
 
 _FORM = "write NAME or NAME:PARAMETER=NUMBER, such as peak_in_lesion:tolerance=10"
 

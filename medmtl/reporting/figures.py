@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,10 +18,13 @@ from medmtl.reporting.canvas import (
     ink,
     legend_below,
     name_axes,
+    png,
     sheet,
     svg,
     unit_square,
 )
+
+T = TypeVar("T", str, bytes)
 
 _FALSE_POSITIVES = (0, 0.125, 0.25, 0.5, 1, 2, 4, 8)
 _TICKS = ("0", "⅛", "¼", "½", "1", "2", "4", "8")
@@ -60,6 +63,11 @@ def froc(curves: Sequence[Curve]) -> str:
     return _draw(curves, _per_image, unit=("y",), height=4.4, drawstyle="steps-post")
 
 
+def froc_png(curves: Sequence[Curve]) -> bytes:
+    """Draws the figure of :func:`froc` as PNG, for those who paste it elsewhere."""
+    return _draw(curves, _per_image, unit=("y",), height=4.4, render=png, drawstyle="steps-post")
+
+
 def curve_figure(kind: CurveKind, curves: Sequence[Curve]) -> str:
     """Draws curves of one kind by the kind's own function; arguments and result as :func:`roc`."""
     return _KINDS[kind](curves)
@@ -80,8 +88,13 @@ def confusion(matrix: Confusion) -> str:
 
 
 def _draw(
-    curves: Sequence[Curve], ground: Callable[[Any, float], None], unit: Sequence[str], height: float, **line: Any
-) -> str:
+    curves: Sequence[Curve],
+    ground: Callable[[Any, float], None],
+    unit: Sequence[str],
+    height: float,
+    render: Callable[[Any], T] = svg,  # type: ignore[assignment]  # mypy does not solve T for a default
+    **line: Any,
+) -> T:
     with drawing():
         figure, axes = sheet(4.8, height + 0.19 * _legend_rows(curves))
         ground(axes, max((x for curve in curves for x in curve.x if math.isfinite(x)), default=0.0))
@@ -91,7 +104,7 @@ def _draw(
         if curves:
             name_axes(axes, curves[0].x_label, curves[0].y_label)
         legend_below(figure, axes)
-        return svg(figure)
+        return render(figure)
 
 
 def _legend_rows(curves: Sequence[Curve]) -> int:
