@@ -11,6 +11,7 @@ import typer
 
 from medmtl.datacli import Out, Quiet, data_app
 from medmtl.launching import launch
+from medmtl.lesioncli import lesions
 
 app = typer.Typer(
     name="medmtl",
@@ -144,6 +145,9 @@ def explain(
     )
     typer.echo(f"{done.images} images, {done.candidates} candidates above threshold")
     typer.echo(f"index {done.index}")
+
+
+app.command()(lesions)
 
 
 @app.command()

@@ -46,7 +46,7 @@ class LesionOptions:
         seed: Seed of the bootstrap and of random points.
         sanity: Also score detectors that know nothing.
         show_rate: The overlays show candidates at or above the threshold of this rate.
-        pictures_out: Draw overlays and a page for each image whose picture is there.
+        overlays: Draw overlays and a page for each image whose picture is there.
     """
 
     rules: tuple[str | HitRule, ...] = ("peak_in_lesion",)
@@ -61,7 +61,7 @@ class LesionOptions:
     seed: int = 0
     sanity: bool = True
     show_rate: float = 2.0
-    pictures_out: bool = True
+    overlays: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,6 +291,18 @@ def _facts(result: EvaluationResult, truth: Truth, sources: Sequence[CandidateSo
 
 def _write(folder: Path, evaluation: Evaluation, options: LesionOptions, progress: Progress) -> None:
     files = write_tables(folder, evaluation)
-    drawn = evaluation.images if options.pictures_out else ()
+    drawn = evaluation.images if options.overlays else ()
     write_pages(folder, evaluation, files, progress.track(drawn, "drawing overlays"))
     write_metrics(folder, evaluation)
+
+
+def result_lines(result: LesionResult) -> list[str]:
+    """The figures as lines of text, the notes, and where the page is."""
+    lines = []
+    for task in result.result.tasks:
+        for metric in task.metrics:
+            value = metric.interval
+            interval = f"({value.low:.3f} to {value.high:.3f})" if math.isfinite(value.low) else f"({value.method})"
+            lines.append(f"{task.task}  {metric.label}  {value.value:.3f}  {interval}  n={metric.n}")
+    lines += [f"note: {note}" for note in result.notes]
+    return [*lines, f"page {result.index}"] if result.index is not None else lines
