@@ -75,7 +75,10 @@ class Shown:
     @property
     def said(self) -> str:
         """The result in words."""
-        parts = [f"{len(self.found)} of {self.targets.count} lesions found"]
+        lesions = self.targets.count
+        parts = [
+            f"{len(self.found)} of {lesions} lesion{'s' if lesions != 1 else ''} found" if lesions else "no lesion"
+        ]
         names = {Outcome.FALSE_POSITIVE: "false positive", Outcome.DUPLICATE: "further hit", Outcome.IGNORED: "ignored"}
         for outcome, name in names.items():
             number = self.count(outcome)

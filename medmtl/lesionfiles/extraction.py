@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from medmtl.errors import ConfigError
+from medmtl.errors import ConfigError, ManifestError
 from medmtl.evaluation import Candidates, components, peaks
 from medmtl.lesionfiles.candidatetable import CandidateTable, OutsideField
 from medmtl.lesionfiles.images import ImageIndex, Shape
@@ -266,6 +266,10 @@ def open_candidates(
         ManifestError: The table is wrong.
         ImageError: The folder holds no maps, or files that are none.
     """
+    if not path.exists():
+        raise ManifestError(
+            "there is neither a table of candidates nor a folder of heat maps", where=path, remedy="check the path"
+        )
     extraction.check(path.is_dir())
     if path.is_dir():
         return MapSource(MapFolder.find(path, index, missing_values=extraction.missing_values), index, extraction)

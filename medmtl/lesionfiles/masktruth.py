@@ -13,7 +13,7 @@ import numpy.typing as npt
 from medmtl.data.manifest import Manifest
 from medmtl.data.reading import IMAGE_SUFFIXES, read_image_info
 from medmtl.data.samples import MaskReference
-from medmtl.errors import EvaluationError, ImageError, ManifestError
+from medmtl.errors import ConfigError, EvaluationError, ImageError, ManifestError
 from medmtl.evaluation import Targets, lesion_targets
 from medmtl.lesionfiles.encoding import read_lesion_mask
 from medmtl.lesionfiles.images import EvaluatedImage, ImageIndex, Shape, stem
@@ -133,7 +133,7 @@ def folder_truth(
     """
     paths = listed(folder, (*IMAGE_SUFFIXES, ".nii.gz"), "masks")
     index = images or ImageIndex.of(_named_images(folder, paths))
-    fragment = MaskReference.parse(f"x#{values}", folder).fragment if values else None
+    fragment = None if values is None else _fragment(values)
     masks: dict[tuple[int, str], MaskReference] = {}
     skipped = 0
     for path in paths:
@@ -154,6 +154,16 @@ def folder_truth(
     notes += (f"{skipped} masks are of images that are not evaluated",) if skipped else ()
     files = _mask_files(masks.values())
     return MaskTruth("a folder of masks", index, classes, files, notes, masks, _SAY_FOLDER)
+
+
+def _fragment(values: str) -> str | None:
+    try:
+        return MaskReference.parse(f"mask.png#{values}", Path()).fragment
+    except ValueError:
+        remedy = "write any, =N or >=N, such as >=128"
+        raise ConfigError(
+            "not a choice of values", where="--lesion-values", found=f"'{values}'", remedy=remedy
+        ) from None
 
 
 def _mask_files(references: Iterable[MaskReference]) -> tuple[Path, ...]:

@@ -74,16 +74,22 @@ def _score_class(
         mine = matched[""]
         assert mine is not None, "the candidates themselves are matched, or refused"  # noqa: S101
         findings = lesion_findings(
-            mine,
-            groups=[image.image.patient for image in known],
+            _spread(mine, images, pair),
+            groups=[image.image.patient for image in images],
             name=pair.name,
             rates=options.rates,
-            comparisons=rows,
+            comparisons={name: _spread(found, images, pair) for name, found in rows.items()},
             draws=options.draws,
             seed=options.seed,
         )
         scored.append(Scored(pair, rule, tuple(known), mine, findings, rows))
     return scored
+
+
+def _spread(matches: Sequence[Matches], images: Sequence[GatheredImage], pair: Pair) -> list[Matches | None]:
+    """The matches of all images: None where the lesions are not known."""
+    found = iter(matches)
+    return [None if image.targets[pair.name] is None else next(found) for image in images]
 
 
 def _rows(known: Sequence[GatheredImage], pair: Pair) -> dict[str, list[Candidates]]:

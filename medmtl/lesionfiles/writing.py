@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,8 @@ def write_tables(folder: Path, evaluation: Evaluation) -> dict[int, str]:
         write_text(folder / f"{name}.csv", csv_text(frame))
     names = safe_names([f"froc-{slug(task.task)}" for task in evaluation.result.tasks])
     for name, task, one in zip(names, evaluation.result.tasks, evaluation.scored, strict=True):
-        curves = [curve for curve in task.curves if curve.kind == "froc"][:1]
+        title = f"{one.pair.name}, {rule_text(one.rule)}"
+        curves = [replace(curve, title=title) for curve in task.curves if curve.kind == "froc"][:1]
         if curves:
             with atomic_write(folder / f"{name}.png") as temporary:
                 temporary.write_bytes(froc_png([*curves, *_row_curves(one)]))
