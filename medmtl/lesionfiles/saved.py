@@ -61,7 +61,7 @@ def read_matches(folder: str | Path, class_name: str, rule: str) -> SavedMatches
 def _table(path: Path) -> pd.DataFrame:
     text = {"image": str, "class": str, "rule": str, "patient": str, "site": str}
     try:
-        return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=dict.fromkeys(_NUMBERS, [""]))
+        return pd.read_csv(path, dtype=text, keep_default_na=False, na_values={name: [""] for name in _NUMBERS})
     except (OSError, ValueError) as error:
         remedy = "name a folder that `medmtl lesions` wrote"
         raise EvaluationError("not a saved evaluation", where=path, found=error, remedy=remedy) from error
