@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medmtl.evaluation import HitRule
+from medmtl.evaluation.froc import Duplicates
 from medmtl.evaluation.lesions import OtherClass
 from medmtl.lesionfiles.candidatetable import OutsideField
 from medmtl.lesionfiles.extraction import Extraction, Method
@@ -38,7 +39,11 @@ def lesions(
     missing_values: bool = False,
     outside_field: OutsideField = "refuse",
     other_class: OtherClass = "false_positive",
+    duplicates: Duplicates = "neither",
+    lenient: bool = False,
     rates: Sequence[float] = (1.0, 2.0, 5.0, 10.0),
+    sizes: Sequence[float] | bool = False,
+    image_threshold: float | None = None,
     draws: int = 2000,
     seed: int = 0,
     sanity: bool = True,
@@ -72,7 +77,11 @@ def lesions(
         missing_values: NaN in a map means that nothing is known there.
         outside_field: Candidates of a table outside the field of view: ``refuse``, ``drop``, ``count``.
         other_class: Candidates that hit another class only: ``false_positive`` or ``ignored``.
+        duplicates: Further hits on a found lesion: ``neither`` or ``false_positive``.
+        lenient: A candidate finds every lesion it hits, not one; tables give both in any case.
         rates: False positives per image to read curves at.
+        sizes: Edges of lesion areas in pixels for a table by size; True: thirds of the lesions.
+        image_threshold: Score from which an image is called positive, chosen on other images.
         draws: Bootstrap draws.
         seed: Seed of the bootstrap and of random points.
         sanity: Also score detectors that know nothing.
@@ -94,7 +103,11 @@ def lesions(
         outside_field=outside_field,
         min_area=min_area,
         other_class=other_class,
+        duplicates=duplicates,
+        lenient=lenient,
         rates=tuple(rates),
+        sizes=sizes if isinstance(sizes, bool) else tuple(sizes),
+        image_threshold=image_threshold,
         draws=draws,
         seed=seed,
         sanity=sanity,

@@ -41,6 +41,13 @@ class OtherClass(Enum):
     ignored = "ignored"
 
 
+class Duplicates(Enum):
+    """What becomes of further hits."""
+
+    neither = "neither"
+    false_positive = "false_positive"
+
+
 Rules = Annotated[
     list[str] | None,
     typer.Option(
@@ -120,7 +127,23 @@ def lesions(
     other_class: Annotated[
         OtherClass, typer.Option(help="Candidates that hit lesions of another class only.")
     ] = OtherClass.false_positive,
+    duplicates: Annotated[
+        Duplicates, typer.Option(help="Further hits on a lesion that is found already.")
+    ] = Duplicates.neither,
+    lenient: Annotated[
+        bool,
+        typer.Option("--lenient", help="A candidate finds every lesion it hits; tables give both counts in any case."),
+    ] = False,
     rate: Rates = None,
+    by_size: Annotated[
+        bool, typer.Option("--by-size", help="Also a table by lesion area, in thirds; --size-edge sets the areas.")
+    ] = False,
+    size_edge: Annotated[
+        list[float] | None, typer.Option(help="Rising edge of lesion areas in pixels (inf is one); to be repeated.")
+    ] = None,
+    image_threshold: Annotated[
+        float | None, typer.Option(help="Score from which an image is called positive, chosen on other images.")
+    ] = None,
     draws: Annotated[int, typer.Option(help="Bootstrap draws over patients.")] = 2000,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap and of random points.")] = 0,
     sanity: Annotated[
@@ -160,7 +183,11 @@ def lesions(
         missing_values=missing_values,
         outside_field=outside_field.value,
         other_class=other_class.value,
+        duplicates=duplicates.value,
+        lenient=lenient,
         rates=rate or [1.0, 2.0, 5.0, 10.0],
+        sizes=by_size if size_edge is None else size_edge,
+        image_threshold=image_threshold,
         draws=draws,
         seed=seed,
         sanity=sanity,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from medmtl.evaluation import Counting
+from medmtl.evaluation.lesions import OtherClass
 from medmtl.explanation.candidates import COORDINATES
 from medmtl.lesionfiles.extraction import CandidateSource
 from medmtl.lesionfiles.gathering import GatheredImage
@@ -13,14 +15,19 @@ from medmtl.lesionfiles.scoring import Scored
 from medmtl.lesionfiles.truth import Truth
 
 
-def rule_sentences(scored: Sequence[Scored], pairs: Sequence[Pair], min_area: int) -> tuple[str, ...]:
+def rule_sentences(
+    scored: Sequence[Scored], pairs: Sequence[Pair], min_area: int, counting: Counting, other_class: OtherClass
+) -> tuple[str, ...]:
     """How it was counted, a sentence each.
 
     Args:
         scored: Each class under each rule.
         pairs: The classes.
         min_area: Least pixels of a lesion.
+        counting: How outcomes were counted.
+        other_class: What became of hits on another class only.
     """
+    apart = "is a false positive" if other_class == "false_positive" else "counts neither way"
     rules = {rule_text(one.rule): one.rule.caption for one in scored}
     joined = [
         f"{pair.name}: lesions {' or '.join(pair.truth)}, candidates {pair.candidates or 'none'}."
@@ -30,6 +37,8 @@ def rule_sentences(scored: Sequence[Scored], pairs: Sequence[Pair], min_area: in
     return (
         *(f"{name}. {caption}" for name, caption in rules.items()),
         *joined,
+        f"By falling score each candidate takes the best lesion that is free. {counting.caption}",
+        f"A candidate that hits lesions of another class only {apart}.",
         "Lesions of a mask are its 8-connected components inside the field of view"
         + (f" of at least {min_area} pixels" if min_area > 1 else "")
         + "; boxes, circles and points are a lesion each.",

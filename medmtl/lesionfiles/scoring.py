@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from medmtl.errors import ConfigError, EvaluationError
-from medmtl.evaluation import Candidates, Findings, HitRule, Matches, Targets, lesion_findings
+from medmtl.evaluation import Candidates, Findings, HitRule, Matches, Targets
 from medmtl.evaluation.lesions import MatchPool, OtherClass, match_images
+from medmtl.lesionfiles.figures import FigureOptions, class_figures
 from medmtl.lesionfiles.gathering import GatheredImage
 from medmtl.lesionfiles.outcomes import Outcomes
 from medmtl.lesionfiles.pairing import Pair
@@ -23,16 +24,12 @@ class ScoreOptions:
     Attributes:
         rules: Hit rules; the first is the primary one.
         other_class: What becomes of candidates that hit lesions of another class only.
-        rates: False positives per image to read curves at.
-        draws: Bootstrap draws.
-        seed: Bootstrap seed.
+        figures: What is computed of the matches.
     """
 
     rules: tuple[HitRule, ...]
     other_class: OtherClass = "false_positive"
-    rates: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0)
-    draws: int = 2000
-    seed: int = 0
+    figures: FigureOptions = field(default_factory=FigureOptions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,14 +70,14 @@ def _score_class(
         rows = {name: found for name, found in matched.items() if name and found is not None}
         mine = matched[""]
         assert mine is not None, "the candidates themselves are matched, or refused"  # noqa: S101
-        findings = lesion_findings(
+        findings = class_figures(
             _spread(mine, images, pair),
-            groups=[image.image.patient for image in images],
-            name=pair.name,
-            rates=options.rates,
-            comparisons={name: _spread(found, images, pair) for name, found in rows.items()},
-            draws=options.draws,
-            seed=options.seed,
+            pair.name,
+            [image.image.patient for image in images],
+            [image.image.site for image in images],
+            {name: _spread(found, images, pair) for name, found in rows.items()},
+            AGAINST if AGAINST in rows else None,
+            options.figures,
         )
         scored.append(Scored(pair, rule, tuple(known), mine, findings, rows))
     return scored

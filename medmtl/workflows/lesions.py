@@ -6,16 +6,19 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from medmtl.errors import ConfigError
-from medmtl.evaluation import EvaluationResult, HitRule, Matches, TaskResult
+from medmtl.evaluation import Counting, EvaluationResult, HitRule, Matches, TaskResult
+from medmtl.evaluation.froc import Duplicates
 from medmtl.evaluation.lesions import OtherClass
 from medmtl.explanation.candidates import COORDINATES
 from medmtl.files import atomic_folder
 from medmtl.lesionfiles.candidatetable import OutsideField
 from medmtl.lesionfiles.extraction import CandidateSource, Extraction, open_candidates
+from medmtl.lesionfiles.figures import FigureOptions
 from medmtl.lesionfiles.gathering import GatheredImage, GatherOptions, gather
 from medmtl.lesionfiles.notes import gathered_notes, rule_sentences
 from medmtl.lesionfiles.pages import PageFacts
@@ -41,7 +44,11 @@ class LesionOptions:
         outside_field: What becomes of candidates of a table outside the field of view.
         min_area: Least pixels of a lesion.
         other_class: What becomes of candidates that hit lesions of another class only.
+        duplicates: Whether a further hit on a found lesion is ``neither`` or a ``false_positive``.
+        lenient: A candidate finds every lesion it hits, not one; tables give both in any case.
         rates: False positives per image to read curves at.
+        sizes: Edges of lesion areas in pixels for a table by size; True: thirds; False: none.
+        image_threshold: Score from which an image is called positive, chosen elsewhere; None: none was chosen.
         draws: Bootstrap draws.
         seed: Seed of the bootstrap and of random points.
         sanity: Also score detectors that know nothing.
@@ -56,7 +63,11 @@ class LesionOptions:
     outside_field: OutsideField = "refuse"
     min_area: int = 1
     other_class: OtherClass = "false_positive"
+    duplicates: Duplicates = "neither"
+    lenient: bool = False
     rates: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0)
+    sizes: tuple[float, ...] | bool = False
+    image_threshold: float | None = None
     draws: int = 2000
     seed: int = 0
     sanity: bool = True
@@ -165,8 +176,21 @@ def _check_numbers(options: LesionOptions) -> None:
             if not (math.isfinite(value) and value >= least and (value > 0 or name not in {"--rate", "--show-rate"})):
                 bound = "above 0" if name in {"--rate", "--show-rate"} else f"of at least {least:g}"
                 raise ConfigError("not a usable number", where=name, found=value, remedy=f"give a number {bound}")
+    _check_sizes(options)
     if not options.rates or len(set(options.rates)) < len(options.rates):
         raise ConfigError("rates must be different", where="--rate", found=options.rates, remedy="name each rate once")
+
+
+def _check_sizes(options: LesionOptions) -> None:
+    edges = [] if isinstance(options.sizes, bool) else list(options.sizes)
+    rising = all(low < high for low, high in pairwise(edges))
+    if not isinstance(options.sizes, bool) and (len(edges) < 2 or not rising or edges[0] < 0):
+        remedy = "give at least two rising numbers of pixels, such as 0 50 500 inf"
+        raise ConfigError("not edges of areas", where="--size-edge", found=edges, remedy=remedy)
+    threshold = options.image_threshold
+    if threshold is not None and not math.isfinite(threshold):
+        remedy = "give a finite score"
+        raise ConfigError("not a usable number", where="--image-threshold", found=threshold, remedy=remedy)
 
 
 def _pairs(truth: Truth, sources: Sequence[CandidateSource], options: LesionOptions) -> tuple[Pair, ...]:
@@ -193,7 +217,15 @@ def _gathered(
 
 
 def _score_options(rules: tuple[HitRule, ...], options: LesionOptions) -> ScoreOptions:
-    return ScoreOptions(rules, options.other_class, tuple(sorted(options.rates)), options.draws, options.seed)
+    figures = FigureOptions(
+        tuple(sorted(options.rates)),
+        Counting(options.lenient, options.duplicates),
+        options.sizes,
+        options.image_threshold,
+        options.draws,
+        options.seed,
+    )
+    return ScoreOptions(rules, options.other_class, figures)
 
 
 def _evaluation(
@@ -228,7 +260,8 @@ def _evaluation(
         samples=len(images),
         tasks=tasks,
     )
-    rules = rule_sentences(scored, pairs, options.min_area)
+    counting = Counting(options.lenient, options.duplicates)
+    rules = rule_sentences(scored, pairs, options.min_area, counting, options.other_class)
     notes = gathered_notes(truth, sources, images, pairs, options.sanity)
     provenance = _provenance(result, truth, sources, pairs, rules, notes, options, against)
     facts = PageFacts(
