@@ -478,6 +478,11 @@ options("number", "rate not finite", ("--rate", "inf"), "--rate", "inf")
 options("number", "no area", ("--min-area", "0"), "--min-area")
 options("number", "rate shown", ("--show-rate", "-2"), "--show-rate")
 
+options("number", "one edge of sizes", ("--size-edge", "4"), "--size-edge", "at least two rising numbers")
+options("number", "edges that fall", ("--size-edge", "9", "--size-edge", "4"), "--size-edge", "9.0, 4.0")
+options("number", "an edge that is none", ("--size-edge", "nan", "--size-edge", "4"), "--size-edge", "nan")
+options("number", "threshold of images", ("--image-threshold", "inf"), "--image-threshold", "inf")
+
 # --- truth: manifest ---
 
 

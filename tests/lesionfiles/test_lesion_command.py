@@ -306,7 +306,9 @@ def test_everything_is_written_and_every_link_leads_somewhere(world, capfd):
     assert content["provenance"]["candidates"]["sha256"]
     assert content["provenance"]["images"] == list(IMAGES)
     result = EvaluationResult.from_dict(content["results"][0])
-    assert all("hit: the candidate" in metric.unit_note for task in result.tasks for metric in task.metrics)
+    lesions = [metric for task in result.tasks for metric in task.metrics if not metric.label.startswith("Image level")]
+    assert len(lesions) == 4 * 3  # two classes, two rules; one rate, CPM, average precision
+    assert all("hit: the candidate" in metric.unit_note for metric in lesions)
 
 
 def test_a_page_of_pictures_leaves_the_pixels_and_marks_the_lesions(world):
@@ -395,3 +397,99 @@ def test_no_torch_is_imported(world):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     assert (world.out / "metrics.json").exists()
+
+
+def table(result, name: str, task: int = 0) -> pd.DataFrame:
+    (found,) = [table for table in result.result.tasks[task].tables if table.name.startswith(name)]
+    return found.frame
+
+
+def test_further_hits_may_count_as_false_positives(world):
+    # By hand: .9 hit, .8 false, .7 false, .6 hit, .5 false, .4 hit: 1 of 3 at 1/4, 2 of 3 at 1/2, all at 3/4.
+    result = score(world, duplicates="false_positive")
+    assert figures(result) == pytest.approx({0.1: 1 / 3, 0.25: 1 / 3, 0.5: 2 / 3, 1.0: 1.0})
+
+
+def test_lenient_counting(world):
+    """A candidate between two lesions, ten pixels from both: one by strict counting, two by lenient."""
+    world.boxes = [{"image": "a", "class": "ex", "x0": x, "y0": 10, "x1": x, "y1": 10} for x in (5, 25)]
+    world.boxes.append({"image": "d", "class": ""})
+    world.candidates = [{"image": "a", "class": "ex", "x": 15, "y": 10, "score": 1}]
+    world.write()
+    options = {"truth": "boxes.csv", "rules": ["peak_in_lesion:tolerance=10"], "classes": ["ex"]}
+    assert figures(score(world, **options))[1.0] == 0.5
+    assert figures(score(world, lenient=True, **options))[1.0] == 1.0
+
+
+def test_sensitivity_by_size_and_by_site(world):
+    for number, row in enumerate(world.manifest):
+        row["site"] = "north" if number < 2 else "south"
+    world.write()
+    result = score(world, sizes=(0, 10, 20))
+    sizes, sites = table(result, "lesion_sizes"), table(result, "lesion_sites")
+    assert sizes["lesions"].tolist() == [1, 2]  # 9 pixels; 15 and 16
+    assert sizes["at_0.25"].tolist() == [0.0, 1.0]  # the small one is the last to be found
+    assert sites.set_index("site")["lesions"].to_dict() == {"north": 3, "south": 0}
+
+
+def test_the_image_level_is_the_highest_candidate(world):
+    from sklearn.metrics import roc_auc_score
+
+    result = score(world, image_threshold=0.45)
+    values = {metric.name: metric.interval.value for metric in result.result.tasks[0].metrics}
+    # a .9, b .5, c nothing, d .3; lesions in a and b.
+    assert values["auc.ex"] == roc_auc_score([1, 1, 0, 0], [0.9, 0.5, -1, 0.3])
+    assert (values["sensitivity.ex"], values["specificity.ex"]) == (1.0, 1.0)
+
+
+def test_the_difference_to_other_candidates(world):
+    from medmtl.evaluation import paired_froc_difference
+
+    other = [row for row in world.candidates if row["score"] != 0.6]
+    pd.DataFrame(other).to_csv(world.folder / "other.csv", index=False)
+    result = score(world, against=world.path("other.csv"), rates=[0.25, 0.5], draws=200, seed=3)
+    frame = table(result, "difference")
+    # Without the hit of .6: 1 of 3 at 1/4 (not 2), 2 of 3 at 1/2 (not 3).
+    assert frame["difference"].tolist() == pytest.approx([1 / 3, 1 / 3])
+    mine = result.matches["ex", "peak_in_lesion"]
+    theirs = score(world, candidates="other.csv").matches["ex", "peak_in_lesion"]
+    direct = paired_froc_difference(mine, theirs, [0.25, 0.5], ["p0", "p0", "p1", "p1"], draws=200, seed=3)
+    assert frame["low"].tolist() == pytest.approx([one.low for one in direct])
+    assert frame["high"].tolist() == pytest.approx([one.high for one in direct])
+    assert "compared with" in table(result, "lesions")["candidates"].tolist()
+
+
+def test_every_option_of_the_command_reaches_the_call(world):
+    """The command and the call agree on a run in which no option has its default."""
+    world.boxes.append({"image": "d", "class": ""})
+    world.write()
+    more = ["--class", "bad:he=he", "--images", world.path("images.csv"), "--min-area", "2", "--other-class", "ignored"]
+    more += [
+        "--duplicates",
+        "false_positive",
+        "--lenient",
+        "--rate",
+        "3",
+        "--size-edge",
+        "0",
+        "--size-edge",
+        "inf",
+        "--seed",
+        "4",
+    ]
+    more += ["--image-threshold", "0.5", "--no-sanity", "--no-overlays", "--rule", "center_distance:factor=2"]
+    assert run(world.command(*more, truth="boxes.csv")) == 0
+    options = {"classes": ["bad:he=he"], "images": world.path("images.csv"), "min_area": 2, "other_class": "ignored"}
+    options |= {"duplicates": "false_positive", "lenient": True, "rates": [3], "sizes": [0, float("inf")], "seed": 4}
+    options |= {"image_threshold": 0.5, "sanity": False, "overlays": False, "rules": ["center_distance:factor=2"]}
+    medmtl.lesions(
+        world.path("candidates.csv"), world.path("boxes.csv"), out=world.folder / "called", draws=50, **options
+    )
+    for name in ("candidates.csv", "lesions.csv", "images.csv", "tables/metrics.csv"):
+        assert (world.out / name).read_bytes() == (world.folder / "called" / name).read_bytes()
+    contents = [
+        json.loads((folder / "metrics.json").read_text())["provenance"]
+        for folder in (world.out, world.folder / "called")
+    ]
+    assert contents[0]["options"] == contents[1]["options"]
+    assert not (world.out / "images").exists()
