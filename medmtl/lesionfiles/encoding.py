@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -50,7 +51,8 @@ def read_lesion_mask(reference: MaskReference, shape: Shape, remedy: str) -> Mas
 
 
 def _levels(values: npt.NDArray[np.generic]) -> list[int]:
-    """The different values, rising; counting bytes is ten times faster than sorting twelve million pixels."""
+    """The different values, rising; a histogram of twelve million bytes takes milliseconds, sorting them a second."""
     if values.dtype == np.uint8:
-        return [int(level) for level in np.flatnonzero(np.bincount(values.ravel(), minlength=256))]
+        counts = cv2.calcHist([values.reshape(1, -1)], [0], None, [256], [0, 256])
+        return [int(level) for level in np.flatnonzero(counts)]
     return [int(level) for level in np.unique(values)]
