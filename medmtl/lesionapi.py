@@ -47,6 +47,7 @@ def lesions(
     draws: int = 2000,
     seed: int = 0,
     sanity: bool = True,
+    diaretdb1: bool = False,
     show_rate: float = 2.0,
     overlays: bool = True,
     quiet: bool = True,
@@ -85,6 +86,7 @@ def lesions(
         draws: Bootstrap draws.
         seed: Seed of the bootstrap and of random points.
         sanity: Also score detectors that know nothing.
+        diaretdb1: Also DIARETDB1's own protocol, by image and (from heat maps) by pixel; needs regions.
         show_rate: Overlays show candidates at the threshold of this many false positives per image.
         overlays: Draw a page for each image whose picture is there.
         quiet: Say nothing.
@@ -111,6 +113,7 @@ def lesions(
         draws=draws,
         seed=seed,
         sanity=sanity,
+        diaretdb1=diaretdb1,
         show_rate=show_rate,
         overlays=overlays,
     )

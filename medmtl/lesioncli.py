@@ -149,6 +149,10 @@ def lesions(
     sanity: Annotated[
         bool, typer.Option(help="Also score random points, a constant map, the field's center and blob detectors.")
     ] = True,
+    diaretdb1: Annotated[
+        bool,
+        typer.Option("--diaretdb1", help="Also DIARETDB1's own protocol: error rates by image, from maps by pixel."),
+    ] = False,
     show_rate: Annotated[
         float, typer.Option(help="Overlays show candidates at the threshold of this many false positives per image.")
     ] = 2.0,
@@ -191,6 +195,7 @@ def lesions(
         draws=draws,
         seed=seed,
         sanity=sanity,
+        diaretdb1=diaretdb1,
         show_rate=show_rate,
         overlays=overlays,
         quiet=quiet,

@@ -15,6 +15,7 @@ from medmtl.evaluation import (
     Metric,
     Table,
     binary_findings,
+    delong_test,
     lesion_findings,
     paired_froc_difference,
 )
@@ -82,6 +83,7 @@ def class_figures(
     tables = found.tables
     if against is not None and found.curves:
         tables += (_differences(images, rows[against], name, patients, options),)
+        tables += (_area_difference(images, rows[against], name, patients),)
     return replace(
         found,
         metrics=found.metrics + levels.metrics,
@@ -150,3 +152,24 @@ def _differences(images: Known, others: Known, name: str, patients: Sequence[str
         "bootstrap takes one set of patients for both. An interval without 0 is a difference at the 5 % level."
     )
     return Table(f"difference.{name}", f"Difference to the other candidates: {name}", pd.DataFrame(rows), note)
+
+
+def _area_difference(images: Known, others: Known, name: str, patients: Sequence[str]) -> Table:
+    labels = [np.nan if image is None else float(image.lesions > 0) for image in images]
+    title = f"Difference in the area under the ROC curve of images: {name}"
+    if len({label for label in labels if np.isfinite(label)}) < 2:
+        note = "No area: images with and without such a lesion are needed."
+        return Table(
+            f"auc_difference.{name}", title, pd.DataFrame(columns=["auc", "of_the_others", "difference"]), note
+        )
+    found = delong_test(labels, _highest(images), _highest(others), patients)
+    row = {
+        "auc": found.one.value,
+        "of_the_others": found.other.value,
+        "difference": found.difference.value,
+        "low": found.difference.low,
+        "high": found.difference.high,
+        "p_value": found.p,
+        "method": found.difference.method,
+    }
+    return Table(f"auc_difference.{name}", title, pd.DataFrame([row]), f"By the highest candidate; {_NOTHING}.")

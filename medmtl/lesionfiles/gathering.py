@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,11 @@ import numpy.typing as npt
 from medmtl.data.field import find_field
 from medmtl.errors import EvaluationError
 from medmtl.evaluation import Candidates, Targets
+from medmtl.evaluation.sanity import covered_share
 from medmtl.lesionfiles.extraction import CandidateSource
 from medmtl.lesionfiles.images import EvaluatedImage, Shape
 from medmtl.lesionfiles.pairing import Pair
-from medmtl.lesionfiles.sanity import blind_rows, blob_rows
+from medmtl.lesionfiles.sanity import sanity_rows, trick_rows
 from medmtl.lesionfiles.truth import Truth
 
 Field = npt.NDArray[np.bool_]
@@ -34,6 +35,8 @@ class GatheredImage:
         against: Of the second source, by pair.
         targets: Lesions by pair; None: not known.
         sanity: Candidates of detectors that know nothing, by row.
+        tricks: Candidates that rules of overlap reward, by pair and row.
+        flagged: Share of the field of view that the candidates' regions cover, by pair; of points none.
         pictured: The picture is there.
     """
 
@@ -45,6 +48,8 @@ class GatheredImage:
     against: Mapping[str, Candidates]
     targets: Mapping[str, Targets | None]
     sanity: Mapping[str, Candidates] = field(default_factory=dict)
+    tricks: Mapping[str, Mapping[str, Candidates]] = field(default_factory=dict)
+    flagged: Mapping[str, float] = field(default_factory=dict)
     pictured: bool = False
 
 
@@ -56,11 +61,13 @@ class GatherOptions:
         min_area: Least pixels of a lesion.
         sanity: Also make the rows of detectors that know nothing.
         seed: Seed of the random ones.
+        flagged: Also measure how much of the field of view the candidates cover.
     """
 
     min_area: int = 1
     sanity: bool = True
     seed: int = 0
+    flagged: bool = False
 
 
 def gather(
@@ -106,8 +113,7 @@ def _gathered(
     inside = image.field(shape) if known else None
     targets = {pair.name: truth.targets(number, pair.truth, shape, inside, options.min_area) for pair in pairs}
     found = [_candidates(one, pairs, number, shape, inside, bounded=known is not None) for one in others]
-    picture = image.pixels() if options.sanity and known else None
-    return GatheredImage(
+    gathered = GatheredImage(
         image,
         shape,
         known is not None,
@@ -115,9 +121,33 @@ def _gathered(
         found[0],
         found[1] if against is not None else {},
         targets,
-        _sanity(image, shape, inside, picture, options.seed) if options.sanity and known else {},
-        image.picture is not None and image.picture.is_file(),
+        pictured=image.picture is not None and image.picture.is_file(),
     )
+    return gathered if known is None else _with_rows(gathered, inside, pairs, options)
+
+
+def _with_rows(
+    gathered: GatheredImage, inside: Field | None, pairs: Sequence[Pair], options: GatherOptions
+) -> GatheredImage:
+    """Adds what needs the field of view: the rows beside the candidates, and how much of it these cover."""
+    image, shape = gathered.image, gathered.shape
+    where = np.ones(shape, dtype=bool) if inside is None else inside
+    if options.flagged:
+        shares = {pair.name: _flagged(gathered.candidates[pair.name], where) for pair in pairs}
+        gathered = replace(gathered, flagged={name: share for name, share in shares.items() if share is not None})
+    if not options.sanity:
+        return gathered
+    picture = image.pixels()
+    if inside is None and picture is not None:
+        where = find_field(picture / np.float32(255)).mask
+    tricks = {pair.name: trick_rows(gathered.candidates[pair.name], where, options.seed, image.id) for pair in pairs}
+    return replace(gathered, sanity=sanity_rows(where, picture, options.seed, image.id), tricks=tricks)
+
+
+def _flagged(candidates: Candidates, where: Field) -> float | None:
+    if len(candidates) and candidates.regions is None and candidates.radius is None:
+        return None
+    return covered_share([candidates], [where])
 
 
 def _guessed(truth: Truth, sources: Sequence[CandidateSource], number: int) -> Shape:
@@ -133,16 +163,6 @@ def _candidates(
     for label in dict.fromkeys(pair.candidates for pair in pairs if pair.candidates is not None):
         read[label] = source.candidates(number, label, shape, inside, bounded=bounded)
     return {pair.name: read[pair.candidates] if pair.candidates else Candidates.none() for pair in pairs}
-
-
-def _sanity(
-    image: EvaluatedImage, shape: Shape, inside: Field | None, picture: npt.NDArray[np.uint8] | None, seed: int
-) -> dict[str, Candidates]:
-    where = inside
-    if where is None:
-        where = find_field(picture / np.float32(255)).mask if picture is not None else np.ones(shape, dtype=bool)
-    rows = blind_rows(where, seed, image.id)
-    return rows if picture is None else rows | blob_rows(picture, where)
 
 
 def _check_lesions(images: Sequence[GatheredImage], pairs: Sequence[Pair]) -> None:

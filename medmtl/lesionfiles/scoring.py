@@ -13,8 +13,10 @@ from medmtl.lesionfiles.gathering import GatheredImage
 from medmtl.lesionfiles.outcomes import Outcomes
 from medmtl.lesionfiles.pairing import Pair
 from medmtl.lesionfiles.ruletexts import rule_text
+from medmtl.lesionfiles.sanity import DISCS, RANDOM_DISCS, compares_areas
 
 AGAINST = "compared with"
+_TRICKS = (DISCS, RANDOM_DISCS)
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ def _score_class(
     pools = {name: _pool(known, pair, pairs, found) for name, found in _rows(known, pair).items()}
     scored = []
     for rule in options.rules:
-        matched = {name: _matched(pool, rule, options, name) for name, pool in pools.items()}
+        shown = {name: pool for name, pool in pools.items() if name not in _TRICKS or compares_areas(rule)}
+        matched = {name: _matched(pool, rule, options, name) for name, pool in shown.items()}
         rows = {name: found for name, found in matched.items() if name and found is not None}
         mine = matched[""]
         assert mine is not None, "the candidates themselves are matched, or refused"  # noqa: S101
@@ -96,7 +99,10 @@ def _rows(known: Sequence[GatheredImage], pair: Pair) -> dict[str, list[Candidat
         rows[AGAINST] = [image.against[pair.name] for image in known]
     names = list(dict.fromkeys(name for image in known for name in image.sanity))
     complete = [name for name in names if all(name in image.sanity for image in known)]
-    return rows | {name: [image.sanity[name] for image in known] for name in complete}
+    rows |= {name: [image.sanity[name] for image in known] for name in complete}
+    if all(image.tricks for image in known):
+        rows |= {name: [image.tricks[pair.name][name] for image in known] for name in _TRICKS}
+    return rows
 
 
 def _pool(known: Sequence[GatheredImage], pair: Pair, pairs: Sequence[Pair], found: Sequence[Candidates]) -> MatchPool:

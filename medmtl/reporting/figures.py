@@ -153,11 +153,15 @@ def _shortened(curves: Sequence[Curve]) -> list[Curve]:
 
 def _cut(curve: Curve) -> Curve:
     kept = [index for index, x in enumerate(curve.x) if x <= _MOST]
-    last = [kept[-1]] if kept else []
-    columns = {name: getattr(curve, name) for name in ("y", "low", "high")}
-    ended = {name: tuple(values[index] for index in kept + last) for name, values in columns.items() if values}
-    x = (*(curve.x[index] for index in kept), *(_MOST for _ in last))
-    return replace(curve, x=x, points=tuple(point for point in curve.points if point.x <= _MOST), **ended)
+    taken = [*kept, kept[-1]] if kept else []
+    return replace(
+        curve,
+        x=(*(curve.x[index] for index in kept), *(_MOST for _ in kept[-1:])),
+        y=tuple(curve.y[index] for index in taken),
+        low=tuple(curve.low[index] for index in taken if curve.low),
+        high=tuple(curve.high[index] for index in taken if curve.high),
+        points=tuple(point for point in curve.points if point.x <= _MOST),
+    )
 
 
 def _write_cells(axes: Any, counts: np.ndarray, shares: np.ndarray) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from medmtl.lesionfiles.extraction import CandidateSource, Extraction, open_cand
 from medmtl.lesionfiles.figures import FigureOptions
 from medmtl.lesionfiles.gathering import GatheredImage, GatherOptions, gather
 from medmtl.lesionfiles.notes import gathered_notes, rule_sentences
+from medmtl.lesionfiles.official import official_table
 from medmtl.lesionfiles.pages import PageFacts
 from medmtl.lesionfiles.pairing import Pair, pair_classes
 from medmtl.lesionfiles.provenance import digest
@@ -52,6 +53,7 @@ class LesionOptions:
         draws: Bootstrap draws.
         seed: Seed of the bootstrap and of random points.
         sanity: Also score detectors that know nothing.
+        diaretdb1: Also DIARETDB1's own protocol.
         show_rate: The overlays show candidates at or above the threshold of this rate.
         overlays: Draw overlays and a page for each image whose picture is there.
     """
@@ -71,6 +73,7 @@ class LesionOptions:
     draws: int = 2000
     seed: int = 0
     sanity: bool = True
+    diaretdb1: bool = False
     show_rate: float = 2.0
     overlays: bool = True
 
@@ -130,6 +133,8 @@ def evaluate_lesions(
     with _output(out) as folder:
         images = _gathered(known, sources, pairs, options, progress)
         scored = score(images, pairs, _score_options(rules, options))
+        if options.diaretdb1:
+            scored = _with_official(scored, sources[0], images)
         evaluation = _evaluation(Path(truth), Path(candidates), against, known, sources, pairs, images, scored, options)
         if folder is not None:
             _write(folder, evaluation, options, progress)
@@ -210,10 +215,25 @@ def _gathered(
     options: LesionOptions,
     progress: Progress,
 ) -> tuple[GatheredImage, ...]:
-    settings = GatherOptions(options.min_area, options.sanity, options.seed)
+    settings = GatherOptions(options.min_area, options.sanity, options.seed, flagged=options.diaretdb1)
     numbers = progress.track(range(len(truth.index.images)), "reading candidates and lesions")
     against = sources[1] if len(sources) > 1 else None
     return gather(truth, sources[0], against, pairs, settings, numbers)
+
+
+def _with_official(
+    scored: Sequence[Scored], source: CandidateSource, images: Sequence[GatheredImage]
+) -> tuple[Scored, ...]:
+    """Adds the table of DIARETDB1's protocol to each class, under its first rule: no hit rule plays a part in it."""
+    done: set[str] = set()
+    extended = []
+    for one in scored:
+        if one.pair.name not in done:
+            table = official_table(source, images, one.pair)
+            one = replace(one, findings=replace(one.findings, tables=(*one.findings.tables, table)))
+        done.add(one.pair.name)
+        extended.append(one)
+    return tuple(extended)
 
 
 def _score_options(rules: tuple[HitRule, ...], options: LesionOptions) -> ScoreOptions:

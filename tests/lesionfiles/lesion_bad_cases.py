@@ -469,6 +469,8 @@ options(
 )
 options("rule", "overlap of points", ("--rule", "any_overlap"), "--rule any_overlap", "radius or mask")
 
+options("rule", "flagged pixels of points", ("--diaretdb1",), "points flag no pixels", "--diaretdb1", "radius or mask")
+
 # --- numbers ---
 options("number", "no draws", ("--draws", "0"), "--draws", "at least 1")
 options("number", "negative seed", ("--seed", "-1"), "--seed")

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk  # noqa: N813
 import tifffile
-from lesion_world import BOXES, CANDIDATES, HEIGHT, IMAGES, WIDTH, LesionWorld, heat
+from lesion_world import BOXES, CANDIDATES, HEIGHT, IMAGES, WIDTH, LesionWorld, heat, mask
 from PIL import Image
 
 import medmtl
@@ -360,17 +360,40 @@ def test_random_rows_and_figures_are_the_same_every_time(world):
     assert {"random points", "constant map", "center of the field", "dark blobs (LoG, green)"} <= set(names)
 
 
-def test_blob_rows_find_blobs():
-    """Two discs on a flat ground: the dark one is the best dark candidate, the bright one the best bright one."""
-    from medmtl.lesionfiles.sanity import BRIGHT, DARK, blob_rows
+def test_tricks_stand_beside_rules_of_overlap_only(world):
+    for row in world.candidates:
+        row["radius"] = 2
+    world.write()
+    rules = ["peak_in_lesion", "any_overlap", "any_overlap:guard=inf"]
+    result = score(world, sanity=True, rules=rules)
+    rows = [set(table(result, "lesions.", task)["candidates"]) for task in range(3)]
+    assert not any("trick" in name for name in rows[0])
+    assert [sum("trick" in name for name in row) for row in rows] == [0, 2, 2]
+    assert "random points" in rows[0]
+    assert "random points" not in rows[1]  # points have no area
+    free = table(result, "lesions.", 2).set_index("candidates")
+    assert free.loc["trick: its points as discs of 2 % of the field", "all_candidates"] >= 2 / 3
 
-    image = np.full((400, 500, 3), 120, np.uint8)
-    yy, xx = np.mgrid[:400, :500]
-    image[(xx - 120) ** 2 + (yy - 90) ** 2 <= 16] = 40
-    image[(xx - 380) ** 2 + (yy - 300) ** 2 <= 16] = 220
-    rows = blob_rows(image, np.ones((400, 500), bool))
-    assert (rows[DARK].x[0], rows[DARK].y[0]) == pytest.approx((120, 90), abs=1)
-    assert (rows[BRIGHT].x[0], rows[BRIGHT].y[0]) == pytest.approx((380, 300), abs=1)
+
+def test_the_protocol_of_diaretdb1(world):
+    from medmtl.evaluation import image_roc, pixel_roc
+
+    options = {"extract": "components", "threshold": 0.0, "diaretdb1": True}
+    result = score(world, candidates="maps", rules=["peak_in_lesion", "peak_in_lesion:tolerance=2"], **options)
+    frame = table(result, "diaretdb1").set_index("by")
+    # Flagged pixels of class ex: a 4 of 1,200, b 2, c 0, d 1; lesions in a and b.
+    image = image_roc([True, True, False, False], np.array([4, 2, 0, 1]) / (WIDTH * HEIGHT))
+    assert frame.loc["image", "eer"] == image.equal_error_rate == 0.0
+    masks = [world_mask(name) for name in IMAGES]
+    pixel = pixel_roc(masks, [heat(name, "ex") for name in IMAGES], [np.ones((HEIGHT, WIDTH), bool)] * 4)
+    assert frame.loc["pixel", "eer"] == pytest.approx(pixel.equal_error_rate)
+    assert frame.loc["pixel", "wer_1"] == pytest.approx(pixel.weighted_error(1.0))
+    assert frame.loc["pixel", "ill"] == sum(mask.sum() for mask in masks)
+    assert not [one for one in result.result.tasks[1].tables if one.name.startswith("diaretdb1")]  # once a class
+
+
+def world_mask(name: str) -> np.ndarray:
+    return mask(name, "ex", 1)
 
 
 def test_explain_s_table_is_a_candidate_table(world):
@@ -456,14 +479,28 @@ def test_the_difference_to_other_candidates(world):
     direct = paired_froc_difference(mine, theirs, [0.25, 0.5], ["p0", "p0", "p1", "p1"], draws=200, seed=3)
     assert frame["low"].tolist() == pytest.approx([one.low for one in direct])
     assert frame["high"].tolist() == pytest.approx([one.high for one in direct])
+    areas = table(result, "auc_difference")
+    assert (areas["auc"][0], areas["of_the_others"][0], areas["difference"][0]) == (1.0, 1.0, 0.0)  # .6 is no highest
     assert "compared with" in table(result, "lesions")["candidates"].tolist()
 
 
 def test_every_option_of_the_command_reaches_the_call(world):
     """The command and the call agree on a run in which no option has its default."""
     world.boxes.append({"image": "d", "class": ""})
+    for row in world.candidates:
+        row["radius"] = 1
     world.write()
-    more = ["--class", "bad:he=he", "--images", world.path("images.csv"), "--min-area", "2", "--other-class", "ignored"]
+    more = [
+        "--diaretdb1",
+        "--class",
+        "bad:he=he",
+        "--images",
+        world.path("images.csv"),
+        "--min-area",
+        "2",
+        "--other-class",
+        "ignored",
+    ]
     more += [
         "--duplicates",
         "false_positive",
@@ -481,7 +518,13 @@ def test_every_option_of_the_command_reaches_the_call(world):
     assert run(world.command(*more, truth="boxes.csv")) == 0
     options = {"classes": ["bad:he=he"], "images": world.path("images.csv"), "min_area": 2, "other_class": "ignored"}
     options |= {"duplicates": "false_positive", "lenient": True, "rates": [3], "sizes": [0, float("inf")], "seed": 4}
-    options |= {"image_threshold": 0.5, "sanity": False, "overlays": False, "rules": ["center_distance:factor=2"]}
+    options |= {
+        "diaretdb1": True,
+        "image_threshold": 0.5,
+        "sanity": False,
+        "overlays": False,
+        "rules": ["center_distance:factor=2"],
+    }
     medmtl.lesions(
         world.path("candidates.csv"), world.path("boxes.csv"), out=world.folder / "called", draws=50, **options
     )
