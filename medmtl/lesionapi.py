@@ -11,9 +11,10 @@ from medmtl.evaluation.lesions import OtherClass
 from medmtl.lesionfiles.candidatetable import OutsideField
 from medmtl.lesionfiles.extraction import Extraction, Method
 from medmtl.lesionfiles.masktruth import MissingMasks
+from medmtl.lesionfiles.options import LesionOptions
 from medmtl.lesionfiles.truth import TruthOptions
 from medmtl.progress import Progress
-from medmtl.workflows.lesions import LesionOptions, LesionResult, evaluate_lesions
+from medmtl.workflows.lesions import LesionResult, evaluate_lesions
 
 __all__ = ["LesionResult", "lesions"]
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from medmtl.evaluation import Candidates, Matches, Outcome, Region, Targets
 from medmtl.explanation.markers import font
-from medmtl.explanation.panel import RESEARCH_ONLY
+from medmtl.explanation.panel import LEAST_WIDTH, RESEARCH_ONLY
 
 Bytes = npt.NDArray[np.uint8]
 Color = tuple[int, int, int]
@@ -50,12 +50,27 @@ class Shown:
         matches: What became of them.
         targets: The lesions.
         threshold: Candidates below it are not drawn, and lesions that only such candidates hit are missed.
+        outlined: Also outline the regions of false positives: the rule compares areas.
     """
 
     candidates: Candidates
     matches: Matches
     targets: Targets
     threshold: float
+    outlined: bool = False
+
+    @property
+    def wrong(self) -> list[Region]:
+        """The regions of drawn false positives, where they are outlined."""
+        outcome = self.matches.outcome[: self.visible]
+        numbers = np.flatnonzero(outcome == Outcome.FALSE_POSITIVE).tolist() if self.outlined else []
+        found = self.candidates
+        if found.regions is not None:
+            return [found.regions[number] for number in numbers]
+        if found.radius is None:
+            return []
+        circles = list(zip(found.x.tolist(), found.y.tolist(), found.radius.tolist(), strict=True))
+        return [Region.circle(*circles[number], self.targets.shape) for number in numbers]
 
     @property
     def visible(self) -> int:
@@ -98,14 +113,15 @@ def draw_outcomes(picture: Bytes, shown: Shown, title: str) -> Bytes:
         title: First line of the legend.
 
     Returns:
-        RGB (h, w, 3), between 700 and 1400 pixels wide.
+        RGB (h, w, 3), at most 1400 pixels wide; small pictures are scaled up.
     """
-    width = picture.shape[1]
-    factor = _WIDEST / width if width > _WIDEST else float(math.ceil(_NARROWEST / width)) if width < _NARROWEST else 1.0
-    size = (max(1, round(width * factor)), max(1, round(picture.shape[0] * factor)))
+    factor = _factor(picture.shape[0], picture.shape[1])
+    size = (max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor)))
     canvas = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_NEAREST)
     line = max(1, round(size[0] / 700))
     found = shown.found
+    for region in shown.wrong:
+        _outline(canvas, region, factor, FALSE, line)
     for number, region in enumerate(shown.targets.regions, start=1):
         _outline(canvas, region, factor, FOUND if number in found else MISSED, line)
     image = Image.fromarray(canvas)
@@ -117,7 +133,16 @@ def draw_outcomes(picture: Bytes, shown: Shown, title: str) -> Bytes:
         if shape == "ring":
             place = (x + 8 * line, y - 8 * line)
             draw.text(place, str(index + 1), FOUND, font(10 + 3 * line), "lb", stroke_width=line, stroke_fill=DARK)
-    return np.concatenate([np.asarray(image), _legend(size[0], title, shown.said)])
+    legend = _legend(max(size[0], LEAST_WIDTH), title, shown.said)
+    room = np.full((size[1], legend.shape[1] - size[0], 3), _BACK, np.uint8)
+    return np.concatenate([np.concatenate([np.asarray(image), room], axis=1), legend])
+
+
+def _factor(height: int, width: int) -> float:
+    """How much a picture is scaled: wide ones down to a page, small ones up by whole numbers while they stay a page."""
+    if width > _WIDEST:
+        return _WIDEST / width
+    return float(max(1, min(math.ceil(_NARROWEST / width), _WIDEST // height)))
 
 
 def _outline(canvas: Bytes, region: Region, factor: float, color: Color, line: int) -> None:
@@ -131,8 +156,8 @@ def _outline(canvas: Bytes, region: Region, factor: float, color: Color, line: i
     grown = cv2.dilate(np.pad(large, 2 * line), np.ones((3, 3), np.uint8), iterations=line)
     offset = (round((region.left - 1) * factor) - 2 * line, round((region.top - 1) * factor) - 2 * line)
     contours, _ = cv2.findContours(grown, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE, offset=offset)
-    cv2.drawContours(canvas, contours, -1, DARK, line + 2, cv2.LINE_AA)
-    cv2.drawContours(canvas, contours, -1, color, line, cv2.LINE_AA)
+    cv2.drawContours(canvas, contours, -1, DARK, line + 2, cv2.LINE_8)
+    cv2.drawContours(canvas, contours, -1, color, line, cv2.LINE_8)
 
 
 def _symbol(

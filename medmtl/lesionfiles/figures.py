@@ -106,7 +106,13 @@ def _image_level(images: Known, name: str, patients: Sequence[str], options: Fig
         draws=options.draws,
         seed=options.seed,
     )
-    return replace(findings, metrics=tuple(map(_of_images, findings.metrics)))
+    kept = [metric for metric in findings.metrics if options.image_threshold is not None or _ranks(metric)]
+    return replace(findings, metrics=tuple(map(_of_images, kept)))
+
+
+def _ranks(metric: Metric) -> bool:
+    """Whether a figure needs no threshold."""
+    return metric.name.startswith(("auc", "average_precision"))
 
 
 def _of_images(metric: Metric) -> Metric:

@@ -13,10 +13,10 @@ from medmtl.data.field import find_field
 from medmtl.errors import EvaluationError
 from medmtl.evaluation import Candidates, Targets
 from medmtl.evaluation.sanity import covered_share
-from medmtl.lesionfiles.extraction import CandidateSource
 from medmtl.lesionfiles.images import EvaluatedImage, Shape
 from medmtl.lesionfiles.pairing import Pair
 from medmtl.lesionfiles.sanity import sanity_rows, trick_rows
+from medmtl.lesionfiles.sources import CandidateSource
 from medmtl.lesionfiles.truth import Truth
 
 Field = npt.NDArray[np.bool_]

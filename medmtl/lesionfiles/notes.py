@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from medmtl.evaluation import Counting
 from medmtl.evaluation.lesions import OtherClass
 from medmtl.explanation.candidates import COORDINATES
-from medmtl.lesionfiles.extraction import CandidateSource
 from medmtl.lesionfiles.gathering import GatheredImage
 from medmtl.lesionfiles.pairing import Pair
 from medmtl.lesionfiles.ruletexts import rule_text
 from medmtl.lesionfiles.scoring import Scored
+from medmtl.lesionfiles.sources import CandidateSource
 from medmtl.lesionfiles.truth import Truth
 
 

@@ -11,9 +11,9 @@ import pandas as pd
 from medmtl.errors import ConfigError
 from medmtl.evaluation import OfficialRoc, Table, image_roc, pixel_roc
 from medmtl.evaluation.diaretdb1 import WEIGHTS
-from medmtl.lesionfiles.extraction import CandidateSource, MapSource
 from medmtl.lesionfiles.gathering import GatheredImage
 from medmtl.lesionfiles.pairing import Pair
+from medmtl.lesionfiles.sources import CandidateSource, MapSource
 
 _NOTE = (
     "DIARETDB1's own protocol. By image: the score is the share of the field of view that candidates cover; the image is ill if "

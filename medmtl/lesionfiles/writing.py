@@ -21,6 +21,7 @@ from medmtl.lesionfiles.outcomes import candidate_frame, image_frame, lesion_fra
 from medmtl.lesionfiles.pages import Figure, ImagePage, PageFacts, render_image, render_index
 from medmtl.lesionfiles.pairing import Pair
 from medmtl.lesionfiles.ruletexts import rule_text
+from medmtl.lesionfiles.sanity import compares_areas
 from medmtl.lesionfiles.scoring import Scored
 from medmtl.reporting.artifacts import artifacts, slug, write_artifacts
 from medmtl.reporting.figures import froc_png
@@ -143,7 +144,7 @@ def _figure(folder: Path, name: str, image: GatheredImage, one: Scored, threshol
     if targets is None:
         return Figure(one.pair.name, "lesions not known", "")
     place = next(index for index, other in enumerate(one.images) if other is image)
-    shown = Shown(image.candidates[one.pair.name], one.matches[place], targets, threshold)
+    shown = Shown(image.candidates[one.pair.name], one.matches[place], targets, threshold, compares_areas(one.rule))
     if not targets.count and not shown.visible:
         return Figure(one.pair.name, "no lesion, nothing above threshold", "")
     title = f"{one.pair.name}, {rule_text(one.rule)}, score ≥ {format_number(threshold)}"
