@@ -1,7 +1,7 @@
 """medmtl: train, explain and evaluate multi-task models for retinal and other medical images.
 
-``medmtl.train``, ``medmtl.evaluate``, ``medmtl.explain``, ``medmtl.map_quality`` and ``medmtl.compare`` are
-the calls of the command line; they are loaded when first used, so that importing the package stays quick.
+``medmtl.train``, ``medmtl.evaluate``, ``medmtl.explain``, ``medmtl.map_quality``, ``medmtl.lesions`` and ``medmtl.compare``
+are the calls of the command line; they are loaded when first used, so that importing the package stays quick.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from medmtl.errors import MedmtlError
 
 if TYPE_CHECKING:
     from medmtl.api import compare, evaluate, explain, map_quality, train
+    from medmtl.lesionapi import lesions
 
-__all__ = ["MedmtlError", "__version__", "compare", "evaluate", "explain", "map_quality", "train"]
+__all__ = ["MedmtlError", "__version__", "compare", "evaluate", "explain", "lesions", "map_quality", "train"]
 __version__ = "0.1.0"
 
 
@@ -22,4 +23,8 @@ def __getattr__(name: str) -> Any:
         from medmtl import api
 
         return getattr(api, name)
+    if name == "lesions":  # by itself, because it needs no torch
+        from medmtl.lesionapi import lesions
+
+        return lesions
     raise AttributeError(f"module 'medmtl' has no attribute '{name}'")

@@ -11,6 +11,7 @@ import typer
 
 from medmtl.datacli import Out, Quiet, data_app
 from medmtl.launching import launch
+from medmtl.lesioncli import lesions
 from medmtl.mapcli import mapquality
 
 app = typer.Typer(
@@ -171,6 +172,9 @@ def explain(
     )
     typer.echo(f"{done.images} images, {done.candidates} candidates above threshold")
     typer.echo(f"index {done.index}")
+
+
+app.command()(lesions)
 
 
 @app.command()

@@ -19,6 +19,7 @@ COMMANDS = [
     ["train"],
     ["evaluate"],
     ["explain"],
+    ["lesions"],
     ["results"],
     ["methods"],
     ["data"],
@@ -44,6 +45,7 @@ def test_every_command_has_help(command: list[str], capfd: pytest.CaptureFixture
         ("train", ["--set", "--out", "--resume", "--dry-run"]),
         ("evaluate", ["--manifest", "--split", "--out"]),
         ("explain", ["--out"]),
+        ("lesions", ["--truth", "--rule", "--out", "--class", "--images", "--extract"]),
     ],
 )
 def test_stable_names(command: str, options: list[str], capfd: pytest.CaptureFixture[str]):

@@ -14,4 +14,4 @@ def test_public_names_are_callable_after_every_submodule_was_imported():
     for name in medmtl.__all__:
         value = getattr(medmtl, name)
         assert callable(value) or name.startswith("__"), name
-    assert {"train", "evaluate", "explain"} <= set(medmtl.__all__)
+    assert {"train", "evaluate", "explain", "lesions"} <= set(medmtl.__all__)

@@ -24,19 +24,20 @@ class Table:
     rows: tuple[tuple[int, tuple[str, ...]], ...]
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, what: str = "manifest") -> Table:
     """Reads a CSV (UTF-8, with or without byte order mark, any line ends) or a Parquet file.
 
     Args:
         path: The file; ``.parquet`` and ``.pq`` are read as Parquet, anything else as CSV.
+        what: What the table is, as its errors call it.
 
     Raises:
         ManifestError: The file is missing, empty, in another encoding, no table, or has rows of another length.
     """
-    data = _read_bytes(path)
+    data = read_bytes(path, what)
     if data.startswith(b"PAR1") or path.suffix.lower() in {".parquet", ".pq"}:
         return _parse_parquet(path, data)
-    return _parse_csv(path, _decode(path, data))
+    return _parse_csv(path, decode_text(path, data), what)
 
 
 def cell_text(value: Any) -> str:
@@ -52,17 +53,22 @@ def cell_text(value: Any) -> str:
     return str(value).strip()
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, what: str = "manifest") -> bytes:
+    """Reads a file that holds a table.
+
+    Raises:
+        ManifestError: The file is missing, a folder, not readable or empty.
+    """
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        raise ManifestError("the manifest does not exist", where=path, remedy="check the path") from error
+        raise ManifestError(f"the {what} does not exist", where=path, remedy="check the path") from error
     except IsADirectoryError as error:
-        raise ManifestError("a manifest is a file, not a folder", where=path, remedy="name the CSV file") from error
+        raise ManifestError(f"the {what} is a folder, not a file", where=path, remedy="name the CSV file") from error
     except OSError as error:
-        raise ManifestError("the manifest cannot be read", where=path, found=error.strerror) from error
+        raise ManifestError(f"the {what} cannot be read", where=path, found=error.strerror) from error
     if not data.strip():
-        raise ManifestError("the manifest is empty", where=path, remedy="it needs a header with a column 'image'")
+        raise ManifestError(f"the {what} is empty", where=path, remedy="it needs a header with a column 'image'")
     return data
 
 
@@ -71,7 +77,12 @@ def _line_of(data: bytes, position: int) -> int:
     return before.count(b"\n") + 1
 
 
-def _decode(path: Path, data: bytes) -> str:
+def decode_text(path: Path, data: bytes) -> str:
+    """Decodes UTF-8, with or without byte order mark.
+
+    Raises:
+        ManifestError: It is another encoding; with the line.
+    """
     for mark, name in _BOMS.items():
         if data.startswith(mark):
             raise ManifestError("the encoding is not UTF-8", where=f"{path}, line 1", found=name, remedy=_SAVE_AS)
@@ -101,10 +112,10 @@ def _csv_records(path: Path, text: str) -> list[tuple[int, list[str]]]:
     return records
 
 
-def _parse_csv(path: Path, text: str) -> Table:
+def _parse_csv(path: Path, text: str, what: str) -> Table:
     records = _csv_records(path, text)
     if not records:
-        raise ManifestError("the manifest is empty", where=path, remedy="it needs a header with a column 'image'")
+        raise ManifestError(f"the {what} is empty", where=path, remedy="it needs a header with a column 'image'")
     (_, header), rows = records[0], records[1:]
     if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
         remedy = "save the table with commas between the columns"

@@ -46,16 +46,32 @@ def read_volume(path: Path, file_format: str, *, labels: bool = False) -> Pixels
     Raises:
         ImageError: It is broken, has more than one slice, or its range is not known.
     """
-    info = read_volume_info(path, file_format)
-    try:
-        values = _nifti_values(path) if file_format == "NIfTI" else _itk_values(path)
-        values = values.reshape((info.height, info.width, -1)[: 3 if info.channels > 1 else 2])
-    except Exception as error:
-        raise _broken(path, file_format, error) from error
+    info, values = read_volume_numbers(path, file_format)
     if labels:
         return Pixels(_whole(path, values), 0.0, 255.0, info)
     low, high = _range(path, values)
     return Pixels(values[..., :3] if info.channels > 2 else values, low, high, info)
+
+
+def read_volume_numbers(path: Path, file_format: str) -> tuple[ImageInfo, NDArray[Any]]:
+    """Decodes the numbers as they stand in the file, whatever their range.
+
+    Args:
+        path: The file.
+        file_format: ``NIfTI``, ``MHA`` or ``NRRD``.
+
+    Returns:
+        What the header says, and the values (H, W) or (H, W, C).
+
+    Raises:
+        ImageError: It is broken or has more than one slice.
+    """
+    info = read_volume_info(path, file_format)
+    try:
+        values = _nifti_values(path) if file_format == "NIfTI" else _itk_values(path)
+        return info, values.reshape((info.height, info.width, -1)[: 3 if info.channels > 1 else 2])
+    except Exception as error:
+        raise _broken(path, file_format, error) from error
 
 
 def _broken(path: Path, file_format: str, error: Exception) -> ImageError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from medmtl.reporting.canvas import (
     ink,
     legend_below,
     name_axes,
+    png,
     sheet,
     svg,
     unit_square,
@@ -25,6 +27,7 @@ from medmtl.reporting.canvas import (
 
 _FALSE_POSITIVES = (0, 0.125, 0.25, 0.5, 1, 2, 4, 8)
 _TICKS = ("0", "⅛", "¼", "½", "1", "2", "4", "8")
+_MOST = 16.0
 MAX_LINES = 7
 """Lines that one figure holds with a color each; a report spreads more over several figures."""
 
@@ -57,7 +60,13 @@ def froc(curves: Sequence[Curve]) -> str:
     Between two thresholds nothing is interpolated: the sensitivity at f is the best one reached with at most f false
     positives per image. Arguments and result as :func:`roc`.
     """
-    return _draw(curves, _per_image, unit=("y",), height=4.4, drawstyle="steps-post")
+    return _draw(_shortened(curves), _per_image, unit=("y",), height=4.4, drawstyle="steps-post")
+
+
+def froc_png(curves: Sequence[Curve]) -> bytes:
+    """Draws the figure of :func:`froc` as PNG, for those who paste it elsewhere."""
+    with drawing():
+        return png(_drawn(_shortened(curves), _per_image, unit=("y",), height=4.4, drawstyle="steps-post"))
 
 
 def curve_figure(kind: CurveKind, curves: Sequence[Curve]) -> str:
@@ -83,15 +92,21 @@ def _draw(
     curves: Sequence[Curve], ground: Callable[[Any, float], None], unit: Sequence[str], height: float, **line: Any
 ) -> str:
     with drawing():
-        figure, axes = sheet(4.8, height + 0.19 * _legend_rows(curves))
-        ground(axes, max((x for curve in curves for x in curve.x if math.isfinite(x)), default=0.0))
-        for index, curve in enumerate(curves):
-            _draw_curve(axes, curve, ink(index), line)
-        unit_square(axes, unit)
-        if curves:
-            name_axes(axes, curves[0].x_label, curves[0].y_label)
-        legend_below(figure, axes)
-        return svg(figure)
+        return svg(_drawn(curves, ground, unit, height, **line))
+
+
+def _drawn(
+    curves: Sequence[Curve], ground: Callable[[Any, float], None], unit: Sequence[str], height: float, **line: Any
+) -> Any:
+    figure, axes = sheet(4.8, height + 0.19 * _legend_rows(curves))
+    ground(axes, max((x for curve in curves for x in curve.x if math.isfinite(x)), default=0.0))
+    for index, curve in enumerate(curves):
+        _draw_curve(axes, curve, ink(index), line)
+    unit_square(axes, unit)
+    if curves:
+        name_axes(axes, curves[0].x_label, curves[0].y_label)
+    legend_below(figure, axes)
+    return figure
 
 
 def _legend_rows(curves: Sequence[Curve]) -> int:
@@ -128,8 +143,25 @@ def _per_image(axes: Any, largest: float) -> None:
     axes.set_xscale("symlog", linthresh=0.125, linscale=0.6, base=2)
     axes.set_xticks(_FALSE_POSITIVES, _TICKS)
     axes.minorticks_off()
-    # Beyond 16 false positives per image no reader looks; the CSV has the rest.
-    axes.set_xlim(0, min(max(8.0, largest), 16.0))
+    axes.set_xlim(0, max(8.0, largest))
+
+
+def _shortened(curves: Sequence[Curve]) -> list[Curve]:
+    """Ends curves of steps at 16 false positives per image: beyond it no reader looks, and the CSV has the rest."""
+    return [_cut(curve) if any(x > _MOST for x in curve.x) else curve for curve in curves]
+
+
+def _cut(curve: Curve) -> Curve:
+    kept = [index for index, x in enumerate(curve.x) if x <= _MOST]
+    taken = [*kept, kept[-1]] if kept else []
+    return replace(
+        curve,
+        x=(*(curve.x[index] for index in kept), *(_MOST for _ in kept[-1:])),
+        y=tuple(curve.y[index] for index in taken),
+        low=tuple(curve.low[index] for index in taken if curve.low),
+        high=tuple(curve.high[index] for index in taken if curve.high),
+        points=tuple(point for point in curve.points if point.x <= _MOST),
+    )
 
 
 def _write_cells(axes: Any, counts: np.ndarray, shares: np.ndarray) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medmtl.evaluation.results import Confusion, Curve
+from medmtl.evaluation.results import Confusion, Curve, CurvePoint
 from medmtl.reporting import canvas, figures, learning
 from medmtl.reporting.page import CURVE_NAMES
 
@@ -115,3 +115,21 @@ def test_one_chart_for_each_thing_that_was_logged(log):
 )
 def test_empty_logs_give_no_charts(log):
     assert learning.learning_curves(log) == ()
+
+
+def test_a_curve_of_steps_ends_with_its_axis(monkeypatch):
+    """What lies beyond the axis would be drawn over the page: lines are not clipped, so that 0 and 1 are whole."""
+    seen = {}
+    monkeypatch.setattr(figures, "svg", lambda figure: seen.update(axes=figure.axes[0]) or "")
+    far = CurvePoint(30, 0.9, "beyond")
+    near = CurvePoint(2, 0.5, "within")
+    figures.froc(
+        [
+            Curve("froc", "t", (0, 2, 30), (0, 0.5, 0.9), "x", "y", points=(near, far)),
+            Curve("froc", "empty", (), (), "", ""),
+        ]
+    )
+    line = seen["axes"].get_lines()[0]
+    assert line.get_xdata().tolist() == [0, 2, 16]
+    assert line.get_ydata().tolist() == [0, 0.5, 0.5]
+    assert "beyond" not in seen["axes"].get_legend_handles_labels()[1]

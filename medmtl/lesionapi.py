@@ -1,0 +1,126 @@
+"""The call :func:`medmtl.lesions`: lesion-level evaluation in Python, without a network and without importing torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from medmtl.evaluation import HitRule
+from medmtl.evaluation.froc import Duplicates
+from medmtl.evaluation.lesions import OtherClass
+from medmtl.lesionfiles.candidatetable import OutsideField
+from medmtl.lesionfiles.extraction import Extraction, Method
+from medmtl.lesionfiles.masktruth import MissingMasks
+from medmtl.lesionfiles.options import LesionOptions
+from medmtl.lesionfiles.truth import TruthOptions
+from medmtl.progress import Progress
+from medmtl.workflows.lesions import LesionResult, evaluate_lesions
+
+__all__ = ["LesionResult", "lesions"]
+
+
+def lesions(
+    candidates: str | Path,
+    truth: str | Path,
+    *,
+    out: str | Path | None = None,
+    against: str | Path | None = None,
+    rules: Sequence[str | HitRule] = ("peak_in_lesion",),
+    classes: Sequence[str] = (),
+    images: str | Path | None = None,
+    split: str | None = None,
+    pictures: str | Path | None = None,
+    missing_masks: MissingMasks = "refuse",
+    lesion_values: str | None = None,
+    min_area: int = 1,
+    extract: Method | None = None,
+    threshold: float | None = None,
+    min_distance: float | None = None,
+    limit: int | None = None,
+    missing_values: bool = False,
+    outside_field: OutsideField = "refuse",
+    other_class: OtherClass = "false_positive",
+    duplicates: Duplicates = "neither",
+    lenient: bool = False,
+    rates: Sequence[float] = (1.0, 2.0, 5.0, 10.0),
+    sizes: Sequence[float] | bool = False,
+    image_threshold: float | None = None,
+    draws: int = 2000,
+    seed: int = 0,
+    sanity: bool = True,
+    diaretdb1: bool = False,
+    show_rate: float = 2.0,
+    overlays: bool = True,
+    quiet: bool = True,
+) -> LesionResult:
+    """Scores candidates, or heat maps, against lesions.
+
+    Coordinates are original pixels, 0-based pixel centers: the center of the first pixel is (0, 0).
+
+    Args:
+        candidates: A table (CSV, Parquet, JSON) with the columns image, class, x, y, score and optionally radius or mask;
+            or a folder of heat maps (NPY, float TIFF, NIfTI, MHA, or what ``medmtl explain`` writes).
+        truth: A manifest with mask columns; a table of boxes (image, class, x0, y0, x1, y1), circles (x, y, radius) or
+            points (x, y); a COCO file; or a folder of masks.
+        out: Folder to make; None: nothing is written.
+        against: Other candidates for the same images, to compare with in pairs.
+        rules: Hit rules as ``NAME`` or ``NAME:PARAMETER=NUMBER,...``, or objects; the first is the primary one.
+        classes: ``[NAME:]TRUTH[+TRUTH ...][=CANDIDATES]``; none: every class with its namesake.
+        images: Table or manifest of the evaluated images, those without lesions included; None: those the truth names.
+        split: Split of the manifest or of the table of images; None: all rows.
+        pictures: Folder of pictures by image name, where nothing else says where they are.
+        missing_masks: What it means that a folder of masks has none for an image: ``refuse``, ``absent``, ``unknown``.
+        lesion_values: Which values of a folder's masks mean a lesion: ``any``, ``=N`` or ``>=N``; None: 1 or 255.
+        min_area: Least pixels of a lesion; smaller ones count neither way.
+        extract: How heat maps are cut: ``peaks`` or ``components``.
+        threshold: Least score of a candidate from a map.
+        min_distance: Least distance of two peaks in pixels.
+        limit: Most peaks an image and class.
+        missing_values: NaN in a map means that nothing is known there.
+        outside_field: Candidates of a table outside the field of view: ``refuse``, ``drop``, ``count``.
+        other_class: Candidates that hit another class only: ``false_positive`` or ``ignored``.
+        duplicates: Further hits on a found lesion: ``neither`` or ``false_positive``.
+        lenient: A candidate finds every lesion it hits, not one; tables give both in any case.
+        rates: False positives per image to read curves at.
+        sizes: Edges of lesion areas in pixels for a table by size; True: thirds of the lesions.
+        image_threshold: Score from which an image is called positive, chosen on other images.
+        draws: Bootstrap draws.
+        seed: Seed of the bootstrap and of random points.
+        sanity: Also score detectors that know nothing.
+        diaretdb1: Also DIARETDB1's own protocol, by image and (from heat maps) by pixel; needs regions.
+        show_rate: Overlays show candidates at the threshold of this many false positives per image.
+        overlays: Draw a page for each image whose picture is there.
+        quiet: Say nothing.
+
+    Returns:
+        Typed figures, what became of every candidate, and where everything was written.
+
+    Raises:
+        MedmtlError: What is wrong with the files or the options; nothing is written then.
+    """
+    options = LesionOptions(
+        rules=tuple(rules),
+        classes=tuple(classes),
+        truth=TruthOptions(_path(images), split, _path(pictures), missing_masks, lesion_values),
+        extraction=Extraction(extract, threshold, min_distance, limit, missing_values),
+        outside_field=outside_field,
+        min_area=min_area,
+        other_class=other_class,
+        duplicates=duplicates,
+        lenient=lenient,
+        rates=tuple(rates),
+        sizes=sizes if isinstance(sizes, bool) else tuple(sizes),
+        image_threshold=image_threshold,
+        draws=draws,
+        seed=seed,
+        sanity=sanity,
+        diaretdb1=diaretdb1,
+        show_rate=show_rate,
+        overlays=overlays,
+    )
+    progress = Progress(quiet=quiet)
+    return evaluate_lesions(candidates, truth, out=out, against=against, options=options, progress=progress)
+
+
+def _path(value: str | Path | None) -> Path | None:
+    return None if value is None else Path(value)

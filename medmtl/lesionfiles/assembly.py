@@ -1,0 +1,130 @@
+"""All that is written of an evaluation, put together: figures, where they come from, and what the page says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from medmtl.evaluation import Counting, EvaluationResult, TaskResult
+from medmtl.explanation.candidates import COORDINATES
+from medmtl.lesionfiles.gathering import GatheredImage
+from medmtl.lesionfiles.notes import gathered_notes, rule_sentences
+from medmtl.lesionfiles.options import LesionOptions
+from medmtl.lesionfiles.pages import PageFacts
+from medmtl.lesionfiles.pairing import Pair
+from medmtl.lesionfiles.provenance import digest
+from medmtl.lesionfiles.ruletexts import parse_rule, rule_text
+from medmtl.lesionfiles.scoring import Scored
+from medmtl.lesionfiles.sources import CandidateSource
+from medmtl.lesionfiles.truth import Truth
+from medmtl.lesionfiles.writing import Evaluation
+from medmtl.run import code_version, now
+
+
+def assemble(
+    truth_path: Path,
+    path: Path,
+    against: str | Path | None,
+    truth: Truth,
+    sources: Sequence[CandidateSource],
+    pairs: tuple[Pair, ...],
+    images: tuple[GatheredImage, ...],
+    scored: tuple[Scored, ...],
+    options: LesionOptions,
+) -> Evaluation:
+    """Puts together what is written.
+
+    Args:
+        truth_path: The truth as named.
+        path: The candidates as named.
+        against: The other candidates as named.
+        truth: The lesions.
+        sources: The candidates, and the others if there are any.
+        pairs: The classes.
+        images: What was gathered.
+        scored: Each class under each rule.
+        options: All choices.
+    """
+    hashes = {"candidates": digest(sources[0].files), "truth": digest(truth.files)}
+    several = len({rule_text(one.rule) for one in scored}) > 1
+    tasks = tuple(
+        TaskResult.of(
+            f"{one.pair.name}, {rule_text(one.rule)}" if several else one.pair.name,
+            "lesions",
+            truth_path.stem,
+            one.findings,
+        )
+        for one in scored
+    )
+    result = EvaluationResult(
+        run=path.name,
+        run_hash=hashes["candidates"],
+        manifest=truth_path.name,
+        manifest_hash=hashes["truth"],
+        split=options.truth.split or "all",
+        date=now(),
+        samples=len(images),
+        tasks=tasks,
+    )
+    counting = Counting(options.lenient, options.duplicates)
+    rules = rule_sentences(scored, pairs, options.min_area, counting, options.other_class)
+    notes = gathered_notes(truth, sources, images, pairs, options.sanity)
+    provenance = _provenance(result, truth, sources, pairs, rules, notes, options, against)
+    facts = PageFacts(
+        title=f"Lesions: {path.name} against {truth_path.name}",
+        lead=f"{len(images)} images, {len(pairs)} class{'es' if len(pairs) != 1 else ''}",
+        rules=rules,
+        notes=notes,
+        facts=_facts(result, truth, sources),
+        classes=tuple(pair.name for pair in pairs),
+        shown_rate=options.show_rate,
+    )
+    return Evaluation(result, scored, images, pairs, provenance, facts)
+
+
+def _provenance(
+    result: EvaluationResult,
+    truth: Truth,
+    sources: Sequence[CandidateSource],
+    pairs: Sequence[Pair],
+    rules: Sequence[str],
+    notes: Sequence[str],
+    options: LesionOptions,
+    against: str | Path | None,
+) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "medmtl": code_version(),
+        "date": result.date,
+        "candidates": {"name": result.run, "kind": sources[0].kind, "sha256": result.run_hash},
+        "truth": {"name": result.manifest, "kind": truth.kind, "sha256": result.manifest_hash, "split": result.split},
+        "images": [image.id for image in truth.index.images],
+        "coordinates": COORDINATES,
+        "rules": list(rules),
+        "notes": list(notes),
+        "classes": [asdict(pair) for pair in pairs],
+        "options": _plain_options(options),
+    }
+    if against is not None:
+        other = sources[1]
+        said["against"] = {"name": Path(against).name, "kind": other.kind, "sha256": digest(other.files)}
+    return said
+
+
+def _plain_options(options: LesionOptions) -> dict[str, Any]:
+    values = asdict(options) | {"rules": [rule_text(parse_rule(r) if isinstance(r, str) else r) for r in options.rules]}
+    values["truth"] = {k: v.name if isinstance(v, Path) else v for k, v in values["truth"].items()}
+    return values
+
+
+def _facts(result: EvaluationResult, truth: Truth, sources: Sequence[CandidateSource]) -> dict[str, str]:
+    return {
+        "Candidates": f"{result.run}: {sources[0].kind}",
+        "Candidates, SHA-256": result.run_hash,
+        "Truth": f"{result.manifest}: {truth.kind}",
+        "Truth, SHA-256": result.manifest_hash,
+        "Split": result.split,
+        "Coordinates": COORDINATES,
+        "Evaluated": f"{result.date} by medmtl {code_version()}",
+    }

@@ -1,0 +1,232 @@
+"""A table of candidates: image, class, x, y, score, and optionally radius, mask or area of the marked region."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from medmtl.data.masks import read_mask_for
+from medmtl.data.samples import MaskReference
+from medmtl.errors import ImageError, ManifestError, suggestion
+from medmtl.evaluation import Candidates
+from medmtl.evaluation.intervals import FloatArray
+from medmtl.evaluation.regions import Region
+from medmtl.explanation.candidates import COORDINATES
+from medmtl.lesionfiles.columns import Columns, read_columns
+from medmtl.lesionfiles.images import ImageIndex, Shape
+
+NEEDED = ("image", "class", "x", "y", "score")
+OPTIONAL = ("radius", "mask", "area", "area_px")
+_OURS = ("number", "probability", "coordinates")
+WHAT = "candidate table"
+
+OutsideField = Literal["refuse", "drop", "count"]
+"""What becomes of candidates outside the field of view: an error, left out, or kept (where they are mostly false)."""
+
+Field = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class CandidateTable:
+    """Candidates of a table, by image number and class.
+
+    Attributes:
+        table: The table as read.
+        rows: Rows of each image and class, in order.
+        classes: Classes that it names, in order of appearance.
+        x: Columns of pixels, shape (rows,).
+        y: Rows of pixels, shape (rows,).
+        score: Shape (rows,).
+        radius: NaN where none is told, shape (rows,).
+        area: NaN where none is told, shape (rows,).
+        masks: Mask of each candidate's region as its cell says, or None where the table has none.
+        skipped: How many candidates are of images that are known and not evaluated.
+        notes: What a reader of the results must know.
+    """
+
+    table: Columns
+    rows: Mapping[tuple[int, str], tuple[int, ...]]
+    classes: tuple[str, ...]
+    x: FloatArray
+    y: FloatArray
+    score: FloatArray
+    radius: FloatArray
+    area: FloatArray
+    masks: tuple[str, ...] | None
+    skipped: int
+    notes: tuple[str, ...]
+
+    @classmethod
+    def read(cls, path: Path, index: ImageIndex) -> CandidateTable:
+        """Reads a CSV, Parquet or JSON table, also what ``medmtl explain`` writes.
+
+        Raises:
+            ManifestError: A column is missing, or a cell is wrong; with the row.
+        """
+        table = read_columns(path, WHAT, ("candidates",))
+        if not len(table) and not table.cells:  # a JSON list without records: nothing was found
+            table = Columns(table.path, table.unit, (), dict.fromkeys(NEEDED, ()), table.extra)
+        table.require(NEEDED, "candidates")
+        notes = _check_columns(table)
+        _check_coordinates(table)
+        rows, skipped = _grouped(table, index)
+        radius = table.numbers("radius", least=0, optional=True)
+        _check_regions(table, radius)
+        area = "area_px" if "area_px" in table.cells else "area"
+        return cls(
+            table,
+            rows,
+            tuple(dict.fromkeys(table.filled("class", "name the class in every row"))),
+            table.numbers("x"),
+            table.numbers("y"),
+            table.numbers("score"),
+            radius,
+            table.numbers(area, least=0, optional=True),
+            table.column("mask") if any(table.column("mask")) else None,
+            skipped,
+            notes,
+        )
+
+    def candidates(
+        self, number: int, label: str, shape: Shape, field: Field | None, outside: OutsideField, *, bounded: bool
+    ) -> Candidates:
+        """Candidates of one image and class.
+
+        Args:
+            number: Number of the image.
+            label: Class.
+            shape: Height and width of the image.
+            field: Its field of view, shape (H, W); None: the whole image.
+            outside: What becomes of candidates outside the field of view.
+            bounded: The size is that of the image, and a candidate outside it is refused.
+
+        Raises:
+            ManifestError: A candidate lies outside the image, or outside the field of view and that is refused.
+            ImageError: A region's mask cannot be read, is empty, or has another size.
+        """
+        rows = self.rows.get((number, label), ())
+        if bounded:
+            self._check_inside(rows, shape)
+        if field is not None and outside != "count":
+            rows = self._in_field(rows, field, outside)
+        chosen = np.array(rows, dtype=np.int64)
+        points = self.x[chosen], self.y[chosen], self.score[chosen]
+        regions = None if self.masks is None else tuple(self._region(row, self.masks[row], shape) for row in rows)
+        radius = self.radius[chosen] if regions is None and self.discs else None
+        told = self.area[chosen]
+        if regions is not None:
+            told = np.where(np.isfinite(told), told, [region.area for region in regions])
+        elif radius is not None:
+            told = np.where(np.isfinite(told), told, np.maximum(np.pi * radius**2, 1.0))
+        return Candidates(*points, np.where(np.isfinite(told), told, 1.0), radius=radius, regions=regions)
+
+    @property
+    def discs(self) -> bool:
+        """Whether candidates have radii."""
+        return bool(len(self.radius) and np.isfinite(self.radius).any())
+
+    def reach(self, number: int) -> tuple[float, float]:
+        """The largest y and x of the candidates of an image, with their radii; 0 without any."""
+        rows = [row for (image, _), members in self.rows.items() if image == number for row in members]
+        if not rows:
+            return 0.0, 0.0
+        radius = np.nan_to_num(self.radius[rows])
+        return float((self.y[rows] + radius).max()), float((self.x[rows] + radius).max())
+
+    def _check_inside(self, rows: Sequence[int], shape: Shape) -> None:
+        height, width = shape
+        x, y = self.x[list(rows)], self.y[list(rows)]
+        outside = np.flatnonzero((x < -0.5) | (x >= width - 0.5) | (y < -0.5) | (y >= height - 0.5))
+        if outside.size:
+            row = rows[int(outside[0])]
+            more = f" (and {outside.size - 1} more of this image and class)" if outside.size > 1 else ""
+            found = f"x={self.x[row]:g}, y={self.y[row]:g} in {width}x{height} pixels{more}"
+            remedy = f"give original pixels, 0-based pixel centers: x from 0 to {width - 1}, y from 0 to {height - 1}"
+            raise ManifestError(
+                "a candidate outside its image", where=self.table.place(row), found=found, remedy=remedy
+            )
+
+    def _in_field(self, rows: tuple[int, ...], field: Field, outside: OutsideField) -> tuple[int, ...]:
+        chosen = list(rows)
+        x, y = (np.floor(part[chosen] + 0.5).astype(np.int64) for part in (self.x, self.y))
+        inside = field[y, x]
+        if outside == "refuse" and not inside.all():
+            row = rows[int(np.argmin(inside))]
+            more = f" (and {int((~inside).sum()) - 1} more of this image and class)" if (~inside).sum() > 1 else ""
+            found = f"x={self.x[row]:g}, y={self.y[row]:g}{more}"
+            remedy = "are these original pixels? --outside-field drop leaves such candidates out, count keeps them"
+            where = self.table.place(row)
+            raise ManifestError("a candidate outside the field of view", where=where, found=found, remedy=remedy)
+        return tuple(row for row, stays in zip(rows, inside.tolist(), strict=True) if stays)
+
+    def _region(self, row: int, cell: str, shape: Shape) -> Region:
+        if not cell:
+            return Region.circle(self.x[row], self.y[row], self.radius[row], shape)
+        try:
+            reference = MaskReference.parse(cell, self.table.path.parent)
+        except ValueError:
+            remedy = "write PATH, PATH#=N or PATH#>=N"
+            raise ManifestError("not a mask", where=self.table.place(row), found=f"'{cell}'", remedy=remedy) from None
+        region = Region.of_mask(read_mask_for(reference, shape, binary=True))
+        if not region.area:
+            remedy = "give the mask of the candidate's region, as large as its image"
+            raise ImageError(
+                f"the mask of the candidate in {self.table.unit} {self.table.places[row]} is empty",
+                where=reference.path,
+                remedy=remedy,
+            )
+        return region
+
+
+def _check_columns(table: Columns) -> tuple[str, ...]:
+    """Refuses a column that is nearly one of ours, and says which ones are not read."""
+    known = (*NEEDED, *OPTIONAL, *_OURS)
+    others = [name for name in table.cells if name not in known]
+    for name in others:
+        near = suggestion(name.lower(), (*NEEDED, *OPTIONAL))
+        if near.startswith("did you mean") and near.split("'")[1] not in table.cells:
+            raise ManifestError("unknown column", where=table.path, found=f"'{name}'", remedy=near)
+    return (f"columns of {table.path.name} that are not read: {', '.join(others)}",) if others else ()
+
+
+def _check_regions(table: Columns, radius: FloatArray) -> None:
+    """Refuses a table in which some candidates have a region and others have none: no rule can treat both alike."""
+    bare = [not mask and not np.isfinite(size) for mask, size in zip(table.column("mask"), radius, strict=True)]
+    if not all(bare):
+        name = "radius" if "radius" in table.cells else "mask"
+        rows = [row for row, empty in enumerate(bare) if empty]
+        table.refuse(
+            rows, name, "is empty, and other rows have a region", "give a radius or a mask in every row, or in none"
+        )
+
+
+def _check_coordinates(table: Columns) -> None:
+    """Refuses a table that says that its coordinates are others than ours."""
+    wrong = [row for row, text in enumerate(table.column("coordinates")) if text not in ("", COORDINATES)]
+    table.refuse(wrong, "coordinates", "tells of other coordinates", f"give {COORDINATES}")
+    told = table.extra.get("coordinates", COORDINATES)
+    if told != COORDINATES:
+        remedy = f"give {COORDINATES}"
+        raise ManifestError("other coordinates", where=table.path, found=f"'{told}'", remedy=remedy)
+
+
+def _grouped(table: Columns, index: ImageIndex) -> tuple[dict[tuple[int, str], tuple[int, ...]], int]:
+    """Rows of each evaluated image and class, and how many rows are of other known images."""
+    names = table.filled("image", "name the image in every row")
+    numbers = {name: index.find(name) for name in dict.fromkeys(names)}
+    groups: dict[tuple[int, str], list[int]] = {}
+    skipped = 0
+    for row, (name, label) in enumerate(zip(names, table.column("class"), strict=True)):
+        number = numbers[name]
+        if number is not None:
+            groups.setdefault((number, label), []).append(row)
+        elif index.is_other(name):
+            skipped += 1
+        else:
+            raise index.unknown(name, table.place(row))
+    return {key: tuple(rows) for key, rows in groups.items()}, skipped

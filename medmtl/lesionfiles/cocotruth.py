@@ -1,0 +1,97 @@
+"""Truth as the boxes of a COCO file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medmtl.errors import ManifestError
+from medmtl.lesionfiles.images import EvaluatedImage, ImageIndex
+from medmtl.lesionfiles.shapetruth import BOX, ShapeTruth, row_tuples
+
+
+def coco_truth(path: Path, content: Mapping[str, Any], images: ImageIndex | None, pictures: Path) -> ShapeTruth:
+    """The boxes of a COCO file; all its images are evaluated unless others are named.
+
+    COCO's x, y, width, height are edges of pixels; whole numbers give the same pixels here.
+
+    Args:
+        path: The file.
+        content: What is in it.
+        images: The evaluated images; None: those of the file.
+        pictures: Folder that file names are relative to.
+
+    Raises:
+        ManifestError: The file misses something, or contradicts itself.
+    """
+    names = {item.get("id"): str(item.get("name", "")) for item in _items(path, content, "categories")}
+    listed = {item.get("id"): item for item in _items(path, content, "images")}
+    own = [_coco_image(path, item, pictures) for item in listed.values()]
+    if len(own) != len(content["images"]):
+        remedy = "give each image an id of its own"
+        raise ManifestError(
+            "the same image id twice", where=path, found=f"{len(content['images'])} images", remedy=remedy
+        )
+    index = images or ImageIndex.of(own)
+    numbers = {key: index.find(image.id) for key, image in zip(listed, own, strict=True)}
+    boxes: list[list[float]] = []
+    places: list[str] = []
+    members: dict[tuple[int, str], list[int]] = {}
+    for row, item in enumerate(_items(path, content, "annotations"), start=1):
+        place = f"{path}, annotation {row}"
+        boxes.append(_coco_box(place, item))
+        places.append(place)
+        image, label = _coco_keys(place, item, numbers, names)
+        if image is not None:
+            members.setdefault((image, label), []).append(row - 1)
+    classes = tuple(dict.fromkeys(names.values()))
+    table = np.array(boxes, dtype=np.float64).reshape(-1, len(BOX))
+    return ShapeTruth("boxes of a COCO file", index, classes, (path,), (), table, row_tuples(members), tuple(places))
+
+
+def _items(path: Path, content: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    items = content.get(key)
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        remedy = "a COCO file has images, categories and annotations, each a list of objects"
+        raise ManifestError(f"no list '{key}'", where=path, found=", ".join(map(str, content)), remedy=remedy)
+    return items
+
+
+def _coco_image(path: Path, item: Mapping[str, Any], pictures: Path) -> EvaluatedImage:
+    name, sides = item.get("file_name"), (item.get("height"), item.get("width"))
+    if not isinstance(name, str) or not name or not all(isinstance(side, int) and side > 0 for side in sides):
+        remedy = "each image needs file_name, width and height"
+        raise ManifestError("an image that says too little", where=path, found=dict(item), remedy=remedy)
+    size = (int(sides[0] or 0), int(sides[1] or 0))
+    identity = Path(name).stem
+    return EvaluatedImage(
+        id=identity, place=f"{path}, image '{name}'", patient=identity, picture=pictures / name, size=size
+    )
+
+
+def _coco_box(place: str, item: Mapping[str, Any]) -> list[float]:
+    box = item.get("bbox")
+    if item.get("iscrowd"):
+        remedy = "outline each lesion on its own"
+        raise ManifestError("an annotation of a crowd is no lesion", where=place, found="iscrowd", remedy=remedy)
+    try:
+        x, y, width, height = (float(value) for value in box or ())
+    except (TypeError, ValueError):
+        x = math.nan
+    if not math.isfinite(x) or not all(map(math.isfinite, (y, width, height))) or width <= 0 or height <= 0:
+        raise ManifestError("not a box", where=place, found=box, remedy="give bbox as [x, y, width, height] above zero")
+    return [x - 0.5, y - 0.5, x + width - 0.5, y + height - 0.5]
+
+
+def _coco_keys(
+    place: str, item: Mapping[str, Any], images: Mapping[Any, int | None], names: Mapping[Any, str]
+) -> tuple[int | None, str]:
+    for key, known in (("image_id", images), ("category_id", names)):
+        if item.get(key) not in known:
+            remedy = "every annotation names an image and a category of the file"
+            raise ManifestError(f"unknown {key}", where=place, found=item.get(key), remedy=remedy)
+    return images[item["image_id"]], names[item["category_id"]]

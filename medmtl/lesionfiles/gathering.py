@@ -1,0 +1,184 @@
+"""Everything an evaluation needs in memory: of each image and class the candidates and the lesions, no whole maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from medmtl.data.field import find_field
+from medmtl.errors import EvaluationError
+from medmtl.evaluation import Candidates, Targets
+from medmtl.evaluation.sanity import covered_share
+from medmtl.lesionfiles.images import EvaluatedImage, Shape
+from medmtl.lesionfiles.pairing import Pair
+from medmtl.lesionfiles.sanity import sanity_rows, trick_rows
+from medmtl.lesionfiles.sources import CandidateSource
+from medmtl.lesionfiles.truth import Truth
+
+Field = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class GatheredImage:
+    """One image as it is scored.
+
+    Attributes:
+        image: The image.
+        shape: Height and width; of an image of unknown size, one that holds all that is told of it.
+        sized: The size is known.
+        fielded: A field of view was given.
+        candidates: By pair.
+        against: Of the second source, by pair.
+        targets: Lesions by pair; None: not known.
+        sanity: Candidates of detectors that know nothing, by row.
+        tricks: Candidates that rules of overlap reward, by pair and row.
+        flagged: Share of the field of view that the candidates' regions cover, by pair; of points none.
+        pictured: The picture is there.
+    """
+
+    image: EvaluatedImage
+    shape: Shape
+    sized: bool
+    fielded: bool
+    candidates: Mapping[str, Candidates]
+    against: Mapping[str, Candidates]
+    targets: Mapping[str, Targets | None]
+    sanity: Mapping[str, Candidates] = field(default_factory=dict)
+    tricks: Mapping[str, Mapping[str, Candidates]] = field(default_factory=dict)
+    flagged: Mapping[str, float] = field(default_factory=dict)
+    pictured: bool = False
+
+
+@dataclass(frozen=True)
+class GatherOptions:
+    """How images are gathered.
+
+    Attributes:
+        min_area: Least pixels of a lesion.
+        sanity: Also make the rows of detectors that know nothing.
+        seed: Seed of the random ones.
+        flagged: Also measure how much of the field of view the candidates cover.
+    """
+
+    min_area: int = 1
+    sanity: bool = True
+    seed: int = 0
+    flagged: bool = False
+
+
+def gather(
+    truth: Truth,
+    source: CandidateSource,
+    against: CandidateSource | None,
+    pairs: Sequence[Pair],
+    options: GatherOptions,
+    track: Iterable[int],
+) -> tuple[GatheredImage, ...]:
+    """Reads image by image.
+
+    Args:
+        truth: The lesions.
+        source: The candidates.
+        against: Candidates to compare with.
+        pairs: Which classes belong together.
+        options: How.
+        track: Numbers of the images, in order.
+
+    Raises:
+        ManifestError: A candidate or a lesion lies outside its image.
+        ImageError: A map, mask or picture is wrong.
+        EvaluationError: There is no lesion in all of the truth.
+    """
+    images = tuple(_gathered(truth, source, against, pairs, options, number) for number in track)
+    _check_lesions(images, pairs)
+    return images
+
+
+def _gathered(
+    truth: Truth,
+    source: CandidateSource,
+    against: CandidateSource | None,
+    pairs: Sequence[Pair],
+    options: GatherOptions,
+    number: int,
+) -> GatheredImage:
+    image = truth.index.images[number]
+    known = truth.shape(number) or source.shape(number)
+    others = [source] if against is None else [source, against]
+    shape = known or _guessed(truth, others, number)
+    inside = image.field(shape) if known else None
+    targets = {pair.name: truth.targets(number, pair.truth, shape, inside, options.min_area) for pair in pairs}
+    found = [_candidates(one, pairs, number, shape, inside, bounded=known is not None) for one in others]
+    gathered = GatheredImage(
+        image,
+        shape,
+        known is not None,
+        inside is not None,
+        found[0],
+        found[1] if against is not None else {},
+        targets,
+        pictured=image.picture is not None and image.picture.is_file(),
+    )
+    return gathered if known is None else _with_rows(gathered, inside, pairs, options)
+
+
+def _with_rows(
+    gathered: GatheredImage, inside: Field | None, pairs: Sequence[Pair], options: GatherOptions
+) -> GatheredImage:
+    """Adds what needs the field of view: the rows beside the candidates, and how much of it these cover."""
+    image, shape = gathered.image, gathered.shape
+    where = np.ones(shape, dtype=bool) if inside is None else inside
+    if options.flagged:
+        shares = {pair.name: _flagged(gathered.candidates[pair.name], where) for pair in pairs}
+        gathered = replace(gathered, flagged={name: share for name, share in shares.items() if share is not None})
+    if not options.sanity:
+        return gathered
+    picture = image.pixels()
+    if inside is None and picture is not None:
+        where = find_field(picture / np.float32(255)).mask
+    tricks = {pair.name: trick_rows(gathered.candidates[pair.name], where, options.seed, image.id) for pair in pairs}
+    return replace(gathered, sanity=sanity_rows(where, picture, options.seed, image.id), tricks=tricks)
+
+
+def _flagged(candidates: Candidates, where: Field) -> float | None:
+    if len(candidates) and candidates.regions is None and candidates.radius is None:
+        return None
+    return covered_share([candidates], [where])
+
+
+def _guessed(truth: Truth, sources: Sequence[CandidateSource], number: int) -> Shape:
+    reach = [truth.reach(number), *(source.reach(number) for source in sources)]
+    height, width = (max(0, math.ceil(max(part))) + 2 for part in zip(*reach, strict=True))
+    return height, width
+
+
+def _candidates(
+    source: CandidateSource, pairs: Sequence[Pair], number: int, shape: Shape, inside: Field | None, *, bounded: bool
+) -> dict[str, Candidates]:
+    read: dict[str, Candidates] = {}
+    for label in dict.fromkeys(pair.candidates for pair in pairs if pair.candidates is not None):
+        read[label] = source.candidates(number, label, shape, inside, bounded=bounded)
+    return {pair.name: read[pair.candidates] if pair.candidates else Candidates.none() for pair in pairs}
+
+
+def _check_lesions(images: Sequence[GatheredImage], pairs: Sequence[Pair]) -> None:
+    """Refuses a truth in which nothing is to be found: every figure would be undefined."""
+    known = {pair.name: [image.targets[pair.name] for image in images] for pair in pairs}
+    if any(targets is not None and targets.count for column in known.values() for targets in column):
+        return
+    names = ", ".join(known)
+    if not any(targets is not None for column in known.values() for targets in column):
+        remedy = "fill the mask cells: empty means not known, `absent` that there is no lesion"
+        raise EvaluationError("the lesions are known in no image", found=f"classes {names}", remedy=remedy)
+    dropped = sum(targets.dropped for column in known.values() for targets in column if targets is not None)
+    small = f", {dropped} dropped as too small or outside the field of view" if dropped else ""
+    remedy = "check that the truth is that of these images, and what its values mean"
+    raise EvaluationError(
+        "the truth is empty everywhere: there is no lesion to find",
+        found=f"{len(images)} images, classes {names}{small}",
+        remedy=remedy,
+    )

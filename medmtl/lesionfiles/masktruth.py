@@ -1,0 +1,209 @@
+"""Truth as masks: the mask columns of a manifest, or a folder with a mask for each image and class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from medmtl.data.manifest import Manifest
+from medmtl.data.reading import IMAGE_SUFFIXES, read_image_info
+from medmtl.data.samples import MaskReference
+from medmtl.errors import ConfigError, EvaluationError, ImageError, ManifestError
+from medmtl.evaluation import Targets, lesion_targets
+from medmtl.lesionfiles.encoding import read_lesion_mask
+from medmtl.lesionfiles.images import EvaluatedImage, ImageIndex, Shape, stem
+from medmtl.lesionfiles.imagetable import manifest_images
+from medmtl.lesionfiles.naming import listed, name_of, unplaced
+
+MissingMasks = Literal["refuse", "absent", "unknown"]
+Field = npt.NDArray[np.bool_]
+_SAY_MANIFEST = "say in the manifest what means a lesion: PATH#any, PATH#=N or PATH#>=N"
+_SAY_FOLDER = "say what means a lesion: --lesion-values any, =N or >=N"
+
+
+@dataclass(frozen=True)
+class MaskTruth:
+    """Lesions as masks.
+
+    Attributes:
+        kind: What the truth is, in words.
+        index: The evaluated images.
+        classes: Classes of lesions.
+        files: What was read to know all this.
+        notes: What a reader of the results must know.
+        masks: The mask of each image number and class; none = not known.
+        remedy: How the user says what a mask's values mean.
+    """
+
+    kind: str
+    index: ImageIndex
+    classes: tuple[str, ...]
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+    masks: Mapping[tuple[int, str], MaskReference]
+    remedy: str
+
+    def shape(self, number: int) -> Shape | None:
+        """Height and width of an image, by its picture, its field of view, or one of its masks; None: not known.
+
+        Raises:
+            ImageError: A file is broken.
+        """
+        shape = self.index.images[number].shape()
+        if shape is not None:
+            return shape
+        paths = [self.masks[key].path for key in ((number, label) for label in self.classes) if key in self.masks]
+        path = next((path for path in paths if path is not None and path.suffix.lower() in IMAGE_SUFFIXES), None)
+        if path is None:
+            return None
+        info = read_image_info(path)
+        return info.height, info.width
+
+    def reach(self, number: int) -> tuple[float, float]:
+        """A mask reaches nowhere beyond its image."""
+        return 0.0, 0.0
+
+    def targets(
+        self, number: int, classes: Sequence[str], shape: Shape, field: Field | None, min_area: int
+    ) -> Targets | None:
+        """Lesions of an image: the components of the mask, or of the union of several; None where one is not known.
+
+        Raises:
+            ImageError: A mask cannot be read, has another size, or holds values of unknown meaning.
+        """
+        references = [self.masks.get((number, label)) for label in classes]
+        if any(reference is None for reference in references):
+            return None
+        masks = [read_lesion_mask(reference, shape, self.remedy) for reference in references if reference is not None]
+        return lesion_targets(np.maximum.reduce(masks), field, min_area)
+
+
+def manifest_truth(manifest: Manifest, split: str | None) -> MaskTruth:
+    """The mask columns of a manifest; an empty cell is not known, ``absent`` is an image without the lesion.
+
+    A class is called as its column: ``lesions.hard_exudates`` is also known as ``hard_exudates`` where no other column
+    ends so.
+
+    Raises:
+        ManifestError: There is no mask column or no image of the split, or two data sets share an id.
+    """
+    samples, index = manifest_images(manifest, split)
+    keys = tuple(dict.fromkeys(column.key for column in manifest.columns if column.kind == "mask"))
+    if not keys:
+        found = ", ".join(column.header for column in manifest.columns)
+        remedy = "add a column mask:CLASS for each class of lesions, or give a table of boxes, circles or points"
+        raise ManifestError("a manifest without masks is no truth", where=manifest.path, found=found, remedy=remedy)
+    members = [key.rpartition(".")[2] for key in keys]
+    names = {key: member if members.count(member) == 1 else key for key, member in zip(keys, members, strict=True)}
+    masks = {
+        (number, names[key]): reference
+        for number, sample in enumerate(samples)
+        for key, reference in sample.masks.items()
+    }
+    return MaskTruth(
+        kind="masks of a manifest",
+        index=index,
+        classes=tuple(names.values()),
+        files=(manifest.path, *_mask_files(masks.values())),
+        notes=(),
+        masks=masks,
+        remedy=_SAY_MANIFEST,
+    )
+
+
+def folder_truth(
+    folder: Path, images: ImageIndex | None, missing: MissingMasks = "refuse", values: str | None = None
+) -> MaskTruth:
+    """A folder with a mask for each image and class.
+
+    Args:
+        folder: Files named IMAGE/CLASS, CLASS/IMAGE or IMAGE_CLASS; without ``images`` only CLASS/IMAGE.
+        images: The evaluated images; None: those that have a mask of any class.
+        missing: What it means that an image has no mask of a class: refused, the lesion is absent, or not known.
+        values: Which values mean a lesion: ``any``, ``=N`` or ``>=N``; None: 1 or 255.
+
+    Raises:
+        ImageError: There is no mask, a name without an image, two masks for one image and class.
+        EvaluationError: A mask is missing and that is refused.
+    """
+    paths = listed(folder, (*IMAGE_SUFFIXES, ".nii.gz"), "masks")
+    index = images or ImageIndex.of(_named_images(folder, paths))
+    fragment = None if values is None else _fragment(values)
+    masks: dict[tuple[int, str], MaskReference] = {}
+    skipped = 0
+    for path in paths:
+        named = name_of(path, folder, index)
+        if named is None:
+            raise unplaced(path, folder, index)
+        number = index.find(named[0])
+        if number is None:
+            skipped += 1
+            continue
+        key = (number, named[1])
+        if key in masks:
+            what = f"two masks of class '{key[1]}' for the image '{index.images[number].id}'"
+            raise ImageError(what, where=path, found=f"the other is {masks[key].path}", remedy="keep one of them")
+        masks[key] = MaskReference(path, fragment)
+    classes = tuple(dict.fromkeys(label for _, label in masks))
+    notes = _fill(masks, index, classes, folder, missing)
+    notes += (f"{skipped} masks are of images that are not evaluated",) if skipped else ()
+    files = _mask_files(masks.values())
+    return MaskTruth("a folder of masks", index, classes, files, notes, masks, _SAY_FOLDER)
+
+
+def _fragment(values: str) -> str | None:
+    try:
+        return MaskReference.parse(f"mask.png#{values}", Path()).fragment
+    except ValueError:
+        remedy = "write any, =N or >=N, such as >=128"
+        raise ConfigError(
+            "not a choice of values", where="--lesion-values", found=f"'{values}'", remedy=remedy
+        ) from None
+
+
+def _mask_files(references: Iterable[MaskReference]) -> tuple[Path, ...]:
+    """The files behind references; a pattern of markings stands for several."""
+    paths = dict.fromkeys(reference.path for reference in references if reference.path is not None)
+    return tuple(
+        file
+        for path in paths
+        for file in (sorted(path.parent.glob(path.name)) if "*" in path.name else [path])
+        if file.is_file()
+    )
+
+
+def _named_images(folder: Path, paths: Sequence[Path]) -> list[EvaluatedImage]:
+    names = dict.fromkeys(stem(path.name) for path in paths)
+    return [EvaluatedImage(id=name, place=str(folder), patient=name) for name in names]
+
+
+def _fill(
+    masks: dict[tuple[int, str], MaskReference],
+    index: ImageIndex,
+    classes: Sequence[str],
+    folder: Path,
+    missing: MissingMasks,
+) -> tuple[str, ...]:
+    """Gives masks that are not there the meaning that the user chose; says how many."""
+    gaps = [(number, label) for number in range(len(index.images)) for label in classes if (number, label) not in masks]
+    if not gaps:
+        return ()
+    if missing == "refuse":
+        number, label = gaps[0]
+        more = f" (and {len(gaps) - 1} more masks)" if len(gaps) > 1 else ""
+        raise EvaluationError(
+            f"there is no mask of class '{label}' for the image '{index.images[number].id}'{more}",
+            where=folder,
+            remedy="say what that means: --missing-masks absent (no lesion) or unknown (the image is left out)",
+        )
+    if missing == "absent":
+        masks |= {gap: MaskReference(None, absent=True) for gap in gaps}
+    meaning = (
+        "the image has no such lesion" if missing == "absent" else "not known; the image is left out of that class"
+    )
+    return (f"{len(gaps)} masks that are not there were taken to mean: {meaning}",)

@@ -1,0 +1,99 @@
+"""What stands beside the numbers in words: how it was counted, and what a reader must know of the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from medmtl.evaluation import Counting
+from medmtl.evaluation.lesions import OtherClass
+from medmtl.explanation.candidates import COORDINATES
+from medmtl.lesionfiles.gathering import GatheredImage
+from medmtl.lesionfiles.pairing import Pair
+from medmtl.lesionfiles.ruletexts import rule_text
+from medmtl.lesionfiles.scoring import Scored
+from medmtl.lesionfiles.sources import CandidateSource
+from medmtl.lesionfiles.truth import Truth
+
+
+def rule_sentences(
+    scored: Sequence[Scored], pairs: Sequence[Pair], min_area: int, counting: Counting, other_class: OtherClass
+) -> tuple[str, ...]:
+    """How it was counted, a sentence each.
+
+    Args:
+        scored: Each class under each rule.
+        pairs: The classes.
+        min_area: Least pixels of a lesion.
+        counting: How outcomes were counted.
+        other_class: What became of hits on another class only.
+    """
+    apart = "is a false positive" if other_class == "false_positive" else "counts neither way"
+    rules = {rule_text(one.rule): one.rule.caption for one in scored}
+    joined = [
+        f"{pair.name}: lesions {' or '.join(pair.truth)}, candidates {pair.candidates or 'none'}."
+        for pair in pairs
+        if pair.truth != (pair.name,) or pair.candidates != pair.name
+    ]
+    return (
+        *(f"{name}. {caption}" for name, caption in rules.items()),
+        *joined,
+        f"By falling score each candidate takes the best lesion that is free. {counting.caption}",
+        f"A candidate that hits lesions of another class only {apart}.",
+        "Lesions of a mask are its 8-connected components inside the field of view"
+        + (f" of at least {min_area} pixels" if min_area > 1 else "")
+        + "; boxes, circles and points are a lesion each.",
+        "False positives are per evaluated image, with lesions or without. Intervals are of a bootstrap over patients.",
+        f"Coordinates: {COORDINATES}.",
+    )
+
+
+def gathered_notes(
+    truth: Truth,
+    sources: Sequence[CandidateSource],
+    images: Sequence[GatheredImage],
+    pairs: Sequence[Pair],
+    sanity: bool,
+) -> tuple[str, ...]:
+    """What a reader must know of the inputs: what was left out, what was not there."""
+    notes = [*truth.notes, *(note for source in sources for note in source.notes)]
+    notes += [note for pair in pairs for note in _class_notes(images, pair)]
+    notes += _image_notes(images, sanity)
+    return tuple(dict.fromkeys(notes))
+
+
+def _class_notes(images: Sequence[GatheredImage], pair: Pair) -> list[str]:
+    known = [targets for image in images if (targets := image.targets[pair.name]) is not None]
+    dropped = sum(targets.dropped for targets in known)
+    notes = []
+    if known and all(targets.count for targets in known):
+        notes.append(f"{pair.name}: every image has such a lesion, so nothing is known of lesion-free images")
+    if known and not any(targets.count for targets in known):
+        notes.append(f"{pair.name}: no image has such a lesion")
+    if len(known) < len(images):
+        notes.append(
+            f"{pair.name}: not known in {len(images) - len(known)} of {len(images)} images, which are left out"
+        )
+    if dropped:
+        notes.append(
+            f"{pair.name}: {dropped} lesions were too small or outside the field of view; they count neither way"
+        )
+    if pair.candidates is None:
+        notes.append(f"{pair.name}: there are no candidates of this class, as was said; every lesion is missed")
+    return notes
+
+
+def _image_notes(images: Sequence[GatheredImage], sanity: bool) -> list[str]:
+    notes = []
+    unsized = sum(not image.sized for image in images)
+    if unsized:
+        notes.append(
+            f"the size of {unsized} images is not known: candidates outside them could not be told, and there are no "
+            "sanity rows (give pictures, or columns width and height in --images)"
+        )
+    fields = sum(image.fielded for image in images)
+    if fields < len(images):
+        notes.append(f"{len(images) - fields} of {len(images)} images have no field of view: all of the image counts")
+    blobs = sum(any("LoG" in name for name in image.sanity) for image in images)
+    if sanity and not unsized and blobs < len(images):
+        notes.append(f"no rows of blob detectors: {len(images) - blobs} of {len(images)} pictures are not there")
+    return notes

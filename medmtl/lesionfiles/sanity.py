@@ -1,0 +1,64 @@
+"""Rows beside the evaluated candidates: detectors that know nothing, and tricks that rules of overlap reward."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from medmtl.evaluation import Candidates, HitRule, random_candidates
+from medmtl.evaluation.rules import AnyOverlap, DiceOverlap, IntersectionOverUnion
+from medmtl.evaluation.sanity import blob_candidates, center_candidates, constant_candidates, field_discs, random_discs
+from medmtl.randomness import derive_seed
+
+Field = npt.NDArray[np.bool_]
+Bytes = npt.NDArray[np.uint8]
+
+RANDOM, CONSTANT, CENTER = "random points", "constant map", "center of the field"
+DARK, BRIGHT = "dark blobs (LoG, green)", "bright blobs (LoG, green)"
+DISCS, RANDOM_DISCS = "trick: its points as discs of 2 % of the field", "trick: random such discs by image score"
+POINTS = 100
+"""Candidates of the random and the blob rows in an image."""
+
+
+def sanity_rows(field: Field, picture: Bytes | None, seed: int, image: str) -> dict[str, Candidates]:
+    """Detectors that know nothing of lesions: what any heat map must beat.
+
+    Args:
+        field: Where candidates may lie, shape (H, W).
+        picture: RGB (H, W, 3) for the blobs of the green channel; None: no such rows.
+        seed: Seed of the evaluation.
+        image: Name of the image; random points depend on it and on the seed only.
+    """
+    rows = {
+        RANDOM: random_candidates(field, POINTS, _stream(seed, "random candidates", image)),
+        CONSTANT: constant_candidates(field),
+        CENTER: center_candidates(field),
+    }
+    if picture is None:
+        return rows
+    blobs = {DARK: False, BRIGHT: True}
+    return rows | {name: blob_candidates(picture, field, bright=bright, limit=POINTS) for name, bright in blobs.items()}
+
+
+def trick_rows(candidates: Candidates, field: Field, seed: int, image: str) -> dict[str, Candidates]:
+    """What a rule of overlap gives away: discs of 2 % of the field, at the candidates' places or anywhere.
+
+    Args:
+        candidates: The evaluated ones of one image and class.
+        field: Where candidates may lie, shape (H, W).
+        seed: Seed of the evaluation.
+        image: Name of the image.
+    """
+    highest = float(candidates.score[0]) if len(candidates) else None
+    rng = _stream(seed, "random discs", image)
+    anywhere = Candidates.none() if highest is None else random_discs(field, highest, len(candidates), rng)
+    return {DISCS: field_discs(candidates, field), RANDOM_DISCS: anywhere}
+
+
+def compares_areas(rule: HitRule) -> bool:
+    """Whether a rule looks at regions, so that tricks with large ones could pay."""
+    return isinstance(rule, AnyOverlap | IntersectionOverUnion | DiceOverlap)
+
+
+def _stream(seed: int, name: str, image: str) -> np.random.Generator:
+    return np.random.default_rng(derive_seed(seed, name, image))

@@ -1,0 +1,185 @@
+"""Truth as shapes: a table of boxes, circles or points, one row a lesion."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from medmtl.errors import ManifestError
+from medmtl.evaluation import Targets
+from medmtl.evaluation.intervals import FloatArray
+from medmtl.evaluation.regions import Region
+from medmtl.lesionfiles.columns import Columns
+from medmtl.lesionfiles.images import EvaluatedImage, ImageIndex, Shape
+
+Field = npt.NDArray[np.bool_]
+BOX, CIRCLE, POINT = ("x0", "y0", "x1", "y1"), ("x", "y", "radius"), ("x", "y")
+
+
+@dataclass(frozen=True)
+class ShapeTruth:
+    """Lesions as boxes, circles or points in original pixels, 0-based pixel centers.
+
+    Attributes:
+        kind: What the truth is, in words.
+        index: The evaluated images.
+        classes: Classes of lesions.
+        files: What was read to know all this.
+        notes: What a reader of the results must know.
+        numbers: Coordinates of each shape: x0, y0, x1, y1 (box), x, y, radius (circle) or x, y (point).
+        members: Rows of ``numbers`` by image number and class.
+        places: Where each shape is told of.
+    """
+
+    kind: str
+    index: ImageIndex
+    classes: tuple[str, ...]
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+    numbers: FloatArray
+    members: Mapping[tuple[int, str], tuple[int, ...]]
+    places: tuple[str, ...]
+
+    def shape(self, number: int) -> Shape | None:
+        """Height and width of an image; None: not known.
+
+        Raises:
+            ImageError: The picture is broken, or of another size than told.
+        """
+        return self.index.images[number].shape()
+
+    def reach(self, number: int) -> tuple[float, float]:
+        """The largest y and x that a shape of the image touches, for images of which no size is known."""
+        rows = [row for label in self.classes for row in self.members.get((number, label), ())]
+        values = self.numbers[rows]
+        if not len(values):
+            return 0.0, 0.0
+        if values.shape[1] == len(BOX):
+            return float(values[:, 3].max()), float(values[:, 2].max())
+        radius = values[:, 2] if values.shape[1] == len(CIRCLE) else np.zeros(len(values))
+        return float((values[:, 1] + radius).max()), float((values[:, 0] + radius).max())
+
+    def targets(
+        self, number: int, classes: Sequence[str], shape: Shape, field: Field | None, min_area: int
+    ) -> Targets | None:
+        """Lesions of an image, one a shape; those of several classes stand side by side.
+
+        Raises:
+            ManifestError: A shape's center lies outside the image.
+        """
+        rows = [row for label in classes for row in self.members.get((number, label), ())]
+        regions = [self._region(row, shape) for row in rows]
+        return Targets.of_regions(regions, shape, valid=field, min_area=min_area)
+
+    def _region(self, row: int, shape: Shape) -> Region:
+        values = [float(value) for value in self.numbers[row]]
+        x, y = ((values[0] + values[2]) / 2, (values[1] + values[3]) / 2) if len(values) == len(BOX) else values[:2]
+        if not (-0.5 <= x < shape[1] - 0.5 and -0.5 <= y < shape[0] - 0.5):
+            found = f"its center at x={x:g}, y={y:g} in {shape[1]}x{shape[0]} pixels"
+            remedy = "give original pixels, 0-based pixel centers"
+            raise ManifestError("a lesion outside its image", where=self.places[row], found=found, remedy=remedy)
+        if len(values) == len(BOX):
+            return Region.box(values[0], values[1], values[2], values[3], shape)
+        return Region.circle(x, y, values[2], shape) if len(values) == len(CIRCLE) else Region.point(x, y, shape)
+
+
+def table_truth(table: Columns, images: ImageIndex | None) -> ShapeTruth:
+    """A table with the columns image, class and x0, y0, x1, y1 (boxes), x, y, radius (circles) or x, y (points).
+
+    A row that names an image and nothing else is an image without lesions. Every image is known for every class.
+
+    Args:
+        table: As read.
+        images: The evaluated images; None: those that the table names.
+
+    Raises:
+        ManifestError: A column is missing, a cell is wrong, or an image is not among the evaluated ones.
+    """
+    form, kind = _form(table)
+    table.require(["image", "class"], "lesions")
+    names, labels = table.filled("image", "name the image in every row"), table.column("class")
+    cells = [table.column(name) for name in form]
+    empty = [not label and not any(column[row] for column in cells) for row, label in enumerate(labels)]
+    lesions = [row for row, nothing in enumerate(empty) if not nothing]
+    table.refuse([row for row in lesions if not labels[row]], "class", "is empty", "name the class of each lesion")
+    filled = Columns(
+        table.path,
+        table.unit,
+        tuple(table.places[row] for row in lesions),
+        {name: tuple(table.cells[name][row] for row in lesions) for name in table.cells},
+    )
+    columns = [filled.numbers(name, above=0.0 if name == "radius" else -math.inf) for name in form]
+    _check_boxes(filled, columns, form)
+    index = images or _own_images(table, names)
+    numbers, skipped = _numbered(filled, index)
+    members: dict[tuple[int, str], list[int]] = {}
+    for row, number in enumerate(numbers):
+        if number is not None:
+            members.setdefault((number, filled.cells["class"][row]), []).append(row)
+    notes: tuple[str, ...] = (f"{skipped} lesions are of images that are not evaluated",) if skipped else ()
+    if images is None:
+        notes += ("evaluated are the images that the truth names; others, with lesions or without, are not (--images)",)
+    classes = tuple(dict.fromkeys(filled.cells["class"]))
+    places = tuple(filled.place(row) for row in range(len(filled)))
+    return ShapeTruth(
+        kind, index, classes, (table.path,), notes, np.stack(columns, axis=1), row_tuples(members), places
+    )
+
+
+def row_tuples(members: Mapping[tuple[int, str], list[int]]) -> dict[tuple[int, str], tuple[int, ...]]:
+    """Lists of rows as tuples."""
+    return {key: tuple(rows) for key, rows in members.items()}
+
+
+def _form(table: Columns) -> tuple[tuple[str, ...], str]:
+    """Which shapes the columns tell of."""
+    boxes, circles = all(name in table.cells for name in BOX), all(name in table.cells for name in CIRCLE)
+    points = all(name in table.cells for name in POINT)
+    if boxes and points:
+        remedy = "keep x0, y0, x1, y1 for boxes, or x, y and radius"
+        raise ManifestError("lesions told in two ways", where=table.path, found=", ".join(table.cells), remedy=remedy)
+    if boxes:
+        return BOX, "a table of boxes"
+    if circles:
+        return CIRCLE, "a table of circles"
+    if points:
+        return POINT, "a table of points"
+    remedy = (
+        "give image, class and x0, y0, x1, y1 (boxes), x, y, radius (circles) or x, y (points); "
+        "or a manifest with columns mask:CLASS"
+    )
+    raise ManifestError(
+        "not a truth table", where=table.path, found=", ".join(table.cells) or "no column", remedy=remedy
+    )
+
+
+def _check_boxes(table: Columns, columns: Sequence[FloatArray], form: Sequence[str]) -> None:
+    if form is not BOX:
+        return
+    for low, high, name in ((columns[0], columns[2], "x1"), (columns[1], columns[3], "y1")):
+        rows = np.flatnonzero(high < low).tolist()
+        table.refuse(rows, name, "comes before its start", "give two corners, not a corner and a size")
+
+
+def _own_images(table: Columns, names: Sequence[str]) -> ImageIndex:
+    places = {name: table.place(row) for row, name in reversed(list(enumerate(names)))}
+    return ImageIndex.of([EvaluatedImage(id=name, place=places[name], patient=name) for name in dict.fromkeys(names)])
+
+
+def _numbered(table: Columns, index: ImageIndex) -> tuple[list[int | None], int]:
+    names = table.cells["image"]
+    found = {name: index.find(name) for name in dict.fromkeys(names)}
+    for row, name in enumerate(names):
+        if found[name] is None and not index.is_other(name):
+            raise ManifestError(
+                "a lesion of an image that is not among the evaluated ones",
+                where=table.place(row),
+                found=f"'{name}'",
+                remedy="add it to --images",
+            )
+    return [found[name] for name in names], sum(found[name] is None for name in names)

@@ -1,0 +1,164 @@
+"""What the truth is, whatever form it comes in: evaluated images, classes, and the lesions of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from medmtl.data.manifest import Manifest
+from medmtl.errors import ConfigError, ManifestError
+from medmtl.evaluation import Targets
+from medmtl.lesionfiles.cocotruth import coco_truth
+from medmtl.lesionfiles.columns import Columns, read_columns, read_json
+from medmtl.lesionfiles.images import ImageIndex, Shape, with_pictures
+from medmtl.lesionfiles.imagetable import manifest_images, table_images
+from medmtl.lesionfiles.masktruth import MaskTruth, MissingMasks, folder_truth, manifest_truth
+from medmtl.lesionfiles.shapetruth import ShapeTruth, table_truth
+
+Field = npt.NDArray[np.bool_]
+WHAT = "truth"
+
+
+class Truth(Protocol):
+    """Lesions of images by class."""
+
+    @property
+    def kind(self) -> str:
+        """What the truth is, in words."""
+        ...
+
+    @property
+    def index(self) -> ImageIndex:
+        """The evaluated images."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes of lesions."""
+        ...
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What it was read from."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the results must know."""
+        ...
+
+    def shape(self, number: int) -> Shape | None:
+        """Height and width of an image in pixels; None: not known."""
+        ...
+
+    def reach(self, number: int) -> tuple[float, float]:
+        """The largest y and x of a lesion, for images whose size is not known."""
+        ...
+
+    def targets(
+        self, number: int, classes: Sequence[str], shape: Shape, field: Field | None, min_area: int
+    ) -> Targets | None:
+        """Lesions of an image.
+
+        Args:
+            number: Number of the image.
+            classes: One class, or several that count as one.
+            shape: Height and width of the image.
+            field: Its field of view (H, W); None: the whole image.
+            min_area: Least pixels of a lesion.
+
+        Returns:
+            The lesions, or None where they are not known.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class TruthOptions:
+    """How a truth is read.
+
+    Attributes:
+        images: Table or manifest of the evaluated images; None: those that the truth names.
+        split: Split of the manifest or table of images; None: all rows.
+        pictures: Folder in which pictures are looked for by id where nothing else says where they are.
+        missing_masks: What it means that a folder has no mask of a class for an image.
+        lesion_values: Which values of a folder's masks mean a lesion: ``any``, ``=N`` or ``>=N``; None: 1 or 255.
+    """
+
+    images: Path | None = None
+    split: str | None = None
+    pictures: Path | None = None
+    missing_masks: MissingMasks = "refuse"
+    lesion_values: str | None = None
+
+
+def open_truth(path: Path, options: TruthOptions) -> Truth:
+    """Reads the truth, recognized by what it is: a folder, a COCO file, a manifest with masks, or a table of shapes.
+
+    Raises:
+        ManifestError: It cannot be read, or is none of these.
+        ConfigError: An option does not go with it.
+        ImageError: A folder lacks what it needs.
+        EvaluationError: A folder's masks are missing and that is refused.
+    """
+    truth = _opened(path, options)
+    if not truth.index.images:
+        remedy = "name the evaluated images, also those without lesions, by --images"
+        raise ManifestError("the truth names no image", where=path, remedy=remedy)
+    if options.pictures is not None:
+        return replace(truth, index=with_pictures(truth.index, options.pictures))
+    return truth
+
+
+def _opened(path: Path, options: TruthOptions) -> MaskTruth | ShapeTruth:
+    if path.is_dir():
+        images = _images(options)
+        return folder_truth(path, images, options.missing_masks, options.lesion_values)
+    _refuse_for_files(options)
+    if path.suffix.lower() == ".json":
+        content = read_json(path, WHAT)
+        if isinstance(content, dict) and "annotations" in content:
+            return coco_truth(path, content, _images(options), options.pictures or path.parent)
+        return table_truth(read_columns(path, WHAT, ("lesions",)), _images(options))
+    table = read_columns(path, WHAT)
+    if not _is_manifest(table):
+        return table_truth(table, _images(options))
+    if options.images is not None:
+        remedy = "leave --images, or choose rows by --split"
+        raise ConfigError("a manifest names its images itself", where="--images", found=options.images, remedy=remedy)
+    return manifest_truth(Manifest.read(path), options.split)
+
+
+def _is_manifest(table: Columns) -> bool:
+    """A manifest has columns with a colon, or an image column without the class that a table of lesions needs."""
+    return any(":" in name for name in table.cells)
+
+
+def _images(options: TruthOptions) -> ImageIndex | None:
+    """The table of images, or None without one."""
+    if options.images is None:
+        if options.split is not None:
+            remedy = "give a manifest as truth, or a table of images with a column split by --images"
+            raise ConfigError("there is no split", where="--split", found=options.split, remedy=remedy)
+        return None
+    table = read_columns(options.images, "table of images", ("images",))
+    if _is_manifest(table):
+        return manifest_images(Manifest.read(options.images), options.split)[1]
+    return table_images(table, options.split)
+
+
+def _refuse_for_files(options: TruthOptions) -> None:
+    """Options that only a folder of masks understands."""
+    given: dict[str, Any] = {
+        "--missing-masks": options.missing_masks != "refuse",
+        "--lesion-values": options.lesion_values,
+    }
+    for name, value in given.items():
+        if value:
+            remedy = "leave it; a manifest says it in its cells (absent, empty, PATH#>=N)"
+            raise ConfigError("this option is for a folder of masks", where=name, remedy=remedy)

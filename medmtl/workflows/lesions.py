@@ -1,0 +1,160 @@
+"""From candidates and truth in anybody's files to lesion-level figures, tables and pages; no network is needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from medmtl.evaluation import EvaluationResult, Matches
+from medmtl.files import atomic_folder
+from medmtl.lesionfiles.assembly import assemble
+from medmtl.lesionfiles.gathering import GatheredImage, GatherOptions, gather
+from medmtl.lesionfiles.official import official_table
+from medmtl.lesionfiles.options import LesionOptions, checked_rules, score_options
+from medmtl.lesionfiles.pairing import Pair, pair_classes
+from medmtl.lesionfiles.ruletexts import rule_text
+from medmtl.lesionfiles.scoring import Scored, score
+from medmtl.lesionfiles.sources import CandidateSource, open_candidates
+from medmtl.lesionfiles.truth import Truth, open_truth
+from medmtl.lesionfiles.writing import INDEX_FILE, Evaluation, write_metrics, write_pages, write_tables
+from medmtl.progress import Progress
+
+
+@dataclass(frozen=True, eq=False)
+class LesionResult:
+    """What a lesion-level evaluation found.
+
+    Attributes:
+        result: All figures, a task for each class and rule.
+        matches: What became of the candidates, image by image, by class and rule.
+        images: Ids of the images that ``matches`` is of, by class.
+        folder: Where everything was written; None: nowhere.
+        index: The first page; None: nowhere.
+        notes: What a reader of the figures must know.
+    """
+
+    result: EvaluationResult
+    matches: dict[tuple[str, str], tuple[Matches, ...]]
+    images: dict[str, tuple[str, ...]]
+    folder: Path | None
+    index: Path | None
+    notes: tuple[str, ...]
+
+
+def evaluate_lesions(
+    candidates: str | Path,
+    truth: str | Path,
+    *,
+    out: str | Path | None = None,
+    against: str | Path | None = None,
+    options: LesionOptions | None = None,
+    progress: Progress | None = None,
+) -> LesionResult:
+    """Scores candidates against lesions.
+
+    Args:
+        candidates: A table of candidates, or a folder of heat maps.
+        truth: A manifest with masks, a table of boxes, circles or points, a COCO file, or a folder of masks.
+        out: Folder to make; None: nothing is written.
+        against: Other candidates on the same images, to compare with.
+        options: All choices.
+        progress: Where to say how far it is.
+
+    Raises:
+        MedmtlError: What is wrong with the files or the options; nothing is written then.
+    """
+    options, progress = options or LesionOptions(), progress or Progress()
+    rules = checked_rules(options)
+    known = open_truth(Path(truth), options.truth)
+    sources = [
+        open_candidates(Path(path), known.index, options.extraction, options.outside_field)
+        for path in (candidates, against)
+        if path is not None
+    ]
+    pairs = _pairs(known, sources, options)
+    with _output(out) as folder:
+        images = _gathered(known, sources, pairs, options, progress)
+        scored = score(images, pairs, score_options(rules, options))
+        if options.diaretdb1:
+            scored = _with_official(scored, sources[0], images)
+        evaluation = assemble(Path(truth), Path(candidates), against, known, sources, pairs, images, scored, options)
+        if folder is not None:
+            _write(folder, evaluation, options, progress)
+    return LesionResult(
+        evaluation.result,
+        {(one.pair.name, rule_text(one.rule)): one.matches for one in scored},
+        {one.pair.name: tuple(image.image.id for image in one.images) for one in scored},
+        None if out is None else Path(out),
+        None if out is None else Path(out) / INDEX_FILE,
+        evaluation.facts.notes,
+    )
+
+
+@contextmanager
+def _output(out: str | Path | None) -> Iterator[Path | None]:
+    """The folder to fill, which becomes ``out`` once all is well."""
+    if out is None:
+        yield None
+        return
+    with atomic_folder(Path(out)) as temporary:
+        yield temporary
+
+
+def _pairs(truth: Truth, sources: Sequence[CandidateSource], options: LesionOptions) -> tuple[Pair, ...]:
+    pairs = pair_classes(truth.classes, sources[0].classes, options.classes)
+    for other in sources[1:]:
+        pair_classes(truth.classes, other.classes, options.classes)
+    wanted = list(dict.fromkeys(pair.candidates for pair in pairs if pair.candidates is not None))
+    for source in sources:
+        source.check(wanted)
+    return pairs
+
+
+def _gathered(
+    truth: Truth,
+    sources: Sequence[CandidateSource],
+    pairs: Sequence[Pair],
+    options: LesionOptions,
+    progress: Progress,
+) -> tuple[GatheredImage, ...]:
+    settings = GatherOptions(options.min_area, options.sanity, options.seed, flagged=options.diaretdb1)
+    numbers = progress.track(range(len(truth.index.images)), "reading candidates and lesions")
+    against = sources[1] if len(sources) > 1 else None
+    return gather(truth, sources[0], against, pairs, settings, numbers)
+
+
+def _with_official(
+    scored: Sequence[Scored], source: CandidateSource, images: Sequence[GatheredImage]
+) -> tuple[Scored, ...]:
+    """Adds the table of DIARETDB1's protocol to each class, under its first rule: no hit rule plays a part in it."""
+    done: set[str] = set()
+    extended = []
+    for one in scored:
+        if one.pair.name not in done:
+            table = official_table(source, images, one.pair)
+            one = replace(one, findings=replace(one.findings, tables=(*one.findings.tables, table)))
+        done.add(one.pair.name)
+        extended.append(one)
+    return tuple(extended)
+
+
+def _write(folder: Path, evaluation: Evaluation, options: LesionOptions, progress: Progress) -> None:
+    files = write_tables(folder, evaluation)
+    drawn = evaluation.images if options.overlays else ()
+    write_pages(folder, evaluation, files, progress.track(drawn, "drawing overlays"))
+    write_metrics(folder, evaluation)
+
+
+def result_lines(result: LesionResult) -> list[str]:
+    """The figures as lines of text, the notes, and where the page is."""
+    lines = []
+    for task in result.result.tasks:
+        for metric in task.metrics:
+            value = metric.interval
+            interval = f"({value.low:.3f} to {value.high:.3f})" if math.isfinite(value.low) else f"({value.method})"
+            lines.append(f"{task.task}  {metric.label}  {value.value:.3f}  {interval}  n={metric.n}")
+    lines += [f"note: {note}" for note in result.notes]
+    return [*lines, f"page {result.index}"] if result.index is not None else lines
