@@ -64,7 +64,7 @@ def read_bytes(path: Path, what: str = "manifest") -> bytes:
     except FileNotFoundError as error:
         raise ManifestError(f"the {what} does not exist", where=path, remedy="check the path") from error
     except IsADirectoryError as error:
-        raise ManifestError(f"the {what} is a folder, not a file", where=path, remedy="name the CSV file") from error
+        raise ManifestError(f"a {what} is a file, not a folder", where=path, remedy="name the CSV file") from error
     except OSError as error:
         raise ManifestError(f"the {what} cannot be read", where=path, found=error.strerror) from error
     if not data.strip():
