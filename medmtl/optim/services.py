@@ -131,10 +131,8 @@ class Services:
                 sum(terms[1:], terms[0]).backward()
         means = ledger.means(counts, self.reducer)
         found = {name: p.grad for name, p in self._parameters.items() if p.grad is not None}
-        total = self._taker.finish(found)
-        if total is not found:  # other processes reached parameters that this one did not
-            for name, gradient in total.items():
-                self._parameters[name].grad = gradient
+        for name, gradient in self._taker.finish(found).items():  # other processes may have reached more parameters
+            self._parameters[name].grad = gradient
         return means
 
     def task_gradients(
