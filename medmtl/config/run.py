@@ -29,7 +29,7 @@ class EncoderConfig(Block):
     )
     output_stride: Literal[8, 16, 32] = Field(
         32,
-        description="Pixels per cell of the deepest level: 16 and 8 by dilation, weights kept (efficientnet-lite0); slower.",
+        description="Pixels per cell of the deepest level: 16 and 8 by dilation, weights kept (efficientnet-lite); slower.",
     )
     frozen_levels: int = Field(
         0,

@@ -79,7 +79,7 @@ class Encoder(nn.Module, ABC):
             "this encoder has one output stride only",
             where="model.encoder.output_stride",
             found=f"{output_stride} for {type(self).__name__}",
-            remedy="leave it out, or choose efficientnet-lite0",
+            remedy="leave it out, or choose an efficientnet-lite",
         )
 
     @abstractmethod
