@@ -426,7 +426,7 @@ over(
     "config with mistyped name",
     "encoder",
     "model/encoder/name",
-    "efficientnet-lite1",
+    "eficientnet-lite0",
     "did you mean 'efficientnet-lite0'",
 )
 over("config with mistyped name", "method", "method", {"name": "pcgard"}, "did you mean 'pcgrad'")

@@ -50,12 +50,18 @@ def test_a_disc_is_found_and_agrees_with_its_mask(program, tmp_path):
     assert np.isnan(program.read(sample(tmp_path, disc())).overlap)
 
 
+def test_a_bite_is_filled_and_a_ragged_outline_would_be_told(program, tmp_path):
+    bitten = disc() & ~disc(70, (120, 30))
+    assert program.convexity(bitten) < program.LEAST_FILLED
+    assert program.read(sample(tmp_path, bitten)).why == ""
+    assert program.verdict(True, program.convexity(bitten), float("nan")).startswith("ragged")
+
+
 @pytest.mark.parametrize(
     ("field", "fov", "why"),
     [
         (disc(20), None, "no field found"),
         (disc(), disc(80), "overlap 0.7"),
-        (disc() & ~disc(70, (120, 30)), None, "ragged"),
     ],
 )
 def test_failures_say_why(program, tmp_path, field, fov, why):
