@@ -23,7 +23,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
-app.command()(mapquality)
 
 
 def _say_version(asked: bool) -> None:
@@ -174,6 +173,7 @@ def explain(
     typer.echo(f"index {done.index}")
 
 
+app.command()(mapquality)
 app.command()(lesions)
 
 
