@@ -15,6 +15,7 @@ from medmtl.errors import ConfigError, ManifestError
 from medmtl.evaluation import Targets
 from medmtl.lesionfiles.cocotruth import coco_truth
 from medmtl.lesionfiles.columns import Columns, read_columns, read_json
+from medmtl.lesionfiles.given import Given
 from medmtl.lesionfiles.images import ImageIndex, Shape, with_pictures
 from medmtl.lesionfiles.imagetable import manifest_images, table_images
 from medmtl.lesionfiles.masktruth import MaskTruth, MissingMasks, folder_truth, manifest_truth
@@ -24,40 +25,12 @@ Field = npt.NDArray[np.bool_]
 WHAT = "truth"
 
 
-class Truth(Protocol):
+class Truth(Given, Protocol):
     """Lesions of images by class."""
-
-    @property
-    def kind(self) -> str:
-        """What the truth is, in words."""
-        ...
 
     @property
     def index(self) -> ImageIndex:
         """The evaluated images."""
-        ...
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Classes of lesions."""
-        ...
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """What it was read from."""
-        ...
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader of the results must know."""
-        ...
-
-    def shape(self, number: int) -> Shape | None:
-        """Height and width of an image in pixels; None: not known."""
-        ...
-
-    def reach(self, number: int) -> tuple[float, float]:
-        """The largest y and x of a lesion, for images whose size is not known."""
         ...
 
     def targets(
