@@ -27,6 +27,7 @@ from medmtl.evaluation.grading import confusion_counts, grading_findings, quadra
 from medmtl.evaluation.intervals import bootstrap_mean, bootstrap_sums, undefined, wilson
 from medmtl.evaluation.labels import Labelled, known_only
 from medmtl.evaluation.lesions import Matches, Outcome, match, match_images
+from medmtl.evaluation.levels import HALF, PixelLevels, dice_thresholds, pixel_levels
 from medmtl.evaluation.localization import froc_curve, lesion_findings
 from medmtl.evaluation.pixels import PixelCounts, channel_counts, class_counts, image_scores
 from medmtl.evaluation.pooling import MatchPool
@@ -68,6 +69,7 @@ from medmtl.evaluation.unions import LESION_GROUPS, group_targets, union_targets
 
 __all__ = [
     "CPM_RATES",
+    "HALF",
     "HIT_RULES",
     "LENIENT",
     "LESION_GROUPS",
@@ -97,6 +99,7 @@ __all__ = [
     "Outcome",
     "PeakInLesion",
     "PixelCounts",
+    "PixelLevels",
     "Reading",
     "Region",
     "Table",
@@ -122,6 +125,7 @@ __all__ = [
     "covered_share",
     "delong_test",
     "delong_variance",
+    "dice_thresholds",
     "expected_calibration_error",
     "field_discs",
     "flagged_share",
@@ -144,6 +148,7 @@ __all__ = [
     "paired_froc_difference",
     "peaks",
     "pick_examples",
+    "pixel_levels",
     "pixel_roc",
     "pooled_dice",
     "pooled_froc",

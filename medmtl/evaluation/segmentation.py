@@ -40,6 +40,7 @@ def segmentation_findings(
     name: str = "",
     empty: EmptyRule = "exclude",
     skip: Collection[str] = ("background",),
+    thresholds: Sequence[float] | None = None,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> Findings:
@@ -52,6 +53,7 @@ def segmentation_findings(
         name: Task name, for titles and the table's name.
         empty: What an image empty in truth and prediction counts.
         skip: Classes that are not reported.
+        thresholds: The probability that the counts were made at, one a class, for the table; None = not by thresholds.
         draws: Bootstrap draws.
         seed: Bootstrap seed.
 
@@ -74,7 +76,8 @@ def segmentation_findings(
             found = _class_metrics(scores, index, label, groups, options)
             metrics += found
             pooled = pooled_dice(stacked, index, groups, **options)
-            rows.append(_row(label, stacked, index, found, pooled))
+            limit = {} if thresholds is None else {"threshold": thresholds[index]}
+            rows.append(_row(label, stacked, index, found, pooled) | limit)
     labelled = int((stacked.known > 0).any(axis=1).sum())
     table = Table(
         f"segmentation.{name}" if name else "segmentation",

@@ -1,4 +1,4 @@
-"""Class maps from several looks at an image: scales, tiles, and evidence taken away; the image's logit is theirs."""
+"""Maps from several looks at an image: scales, tiles, mirrored, and with evidence taken away."""
 
 from __future__ import annotations
 
@@ -16,40 +16,45 @@ from medmtl.inference.removal import Mask, filled, iterated
 from medmtl.inference.tiles import Evidence, Look, tiled
 from medmtl.models import ClassMaps
 from medmtl.tasks import AnyTask
-from medmtl.tasks.inference_config import InferenceConfig, RemovalConfig
+from medmtl.tasks.inference_config import InferenceConfig, MapInferenceConfig, RemovalConfig
 
 
-def task_outputs(network: Network, tasks: Sequence[AnyTask], batch: Batch) -> dict[str, Any]:
+def task_outputs(network: Network, tasks: Sequence[AnyTask], batch: Batch, *, flips: bool = True) -> dict[str, Any]:
     """The outputs of tasks: one forward pass for those that want no more, then the looks of each other one.
 
     Args:
         network: The network, in evaluation mode.
         tasks: Tasks of the batch's view.
         batch: Whole views.
+        flips: Whether mirror images are looked at where a task asks for them.
     """
     outputs: dict[str, Any] = network(
         batch.image, [task.name for task in tasks if task.inference is None], valid=batch.field
     )
     for task in tasks:
         if task.inference is not None:
-            outputs[task.name] = looked(network, task.name, batch, task.inference)
+            outputs[task.name] = looked(network, task.name, batch, task.inference, flips=flips)
     return outputs
 
 
-def looked(network: Network, task: str, batch: Batch, settings: InferenceConfig) -> ClassMaps:
-    """Class maps of all looks at whole images, and the image's logits pooled from them over the field.
+def looked(
+    network: Network, task: str, batch: Batch, settings: InferenceConfig, *, flips: bool = True
+) -> ClassMaps | Tensor:
+    """The maps of all looks at whole images: of a segmentation logits of the view's pixels, else class maps with the
+    image's logits pooled from them over the field.
 
     Args:
         network: The network, in evaluation mode.
-        task: A task with class maps.
+        task: A task with maps.
         batch: Whole views, with the finer image where the settings ask for one.
         settings: Scales, tiles, and whether what is found is taken away.
+        flips: Whether mirror images are looked at where the settings ask for them.
     """
     head: Any = network.heads[task]
 
     def whole(image: Tensor) -> Evidence:
         output = network(image, [task])[task]
-        return Evidence(output.maps, output.attention)
+        return Evidence(output) if isinstance(output, Tensor) else Evidence(output.maps, output.attention)
 
     def in_tiles(image: Tensor) -> Evidence:
         return (
@@ -58,11 +63,18 @@ def looked(network: Network, task: str, batch: Batch, settings: InferenceConfig)
             else tiled(whole, image, settings.tile, settings.overlap, settings.blend)
         )
 
+    look = mirrored(in_tiles) if settings.flips and flips else in_tiles
     images = scaled_images(batch.image, batch.fine, settings)
-    if settings.removal is None:
-        merged = merged_scales(in_tiles, images, settings.merge)
+    if isinstance(settings, MapInferenceConfig) and settings.removal is not None:
+        merged = _without_what_was_found(look, images, batch.field, settings, settings.removal)
     else:
-        merged = _without_what_was_found(in_tiles, images, batch.field, settings, settings.removal)
+        merged = merged_scales(look, images, settings.merge)
+    if not hasattr(head, "pooled"):
+        return (
+            merged.maps
+            if merged.maps.shape[-1] == batch.field.shape[-1]
+            else _resized(merged.maps, batch.field.shape[-1])
+        )
     side = max(image.shape[-1] for image in images.values())
     field = batch.field
     if field.shape[-1] != side:
@@ -85,6 +97,23 @@ def _without_what_was_found(
         found.append(iterated(without, inside, removal)[0])
     scores = [item.attention for item in found if item.attention is not None]
     return Evidence(torch.cat([item.maps for item in found]), torch.cat(scores) if scores else None)
+
+
+def mirrored(look: Look) -> Look:
+    """The mean of a look at images and at their mirror images: left to right, top to bottom, and both."""
+
+    def four(image: Tensor) -> Evidence:
+        found = [_unflipped(look(image.flip(axes)), axes) for axes in ((), (-1,), (-2,), (-2, -1))]
+        scores = [item.attention for item in found if item.attention is not None]
+        maps = torch.stack([item.maps for item in found]).mean(0)
+        return Evidence(maps, torch.stack(scores).mean(0) if scores else None)
+
+    return four
+
+
+def _unflipped(seen: Evidence, axes: tuple[int, ...]) -> Evidence:
+    scores = None if seen.attention is None else seen.attention.float().flip(axes)
+    return Evidence(seen.maps.float().flip(axes), scores)
 
 
 def scaled_images(image: Tensor, fine: Tensor | None, settings: InferenceConfig) -> Mapping[float, Tensor]:

@@ -104,6 +104,8 @@ def predict(
     samples: Sequence[Sample],
     device: torch.device,
     config: RunConfig,
+    *,
+    flips: bool = True,
 ) -> Iterator[Predicted]:
     """Predictions of one view's tasks, sample by sample.
 
@@ -114,6 +116,7 @@ def predict(
         samples: The samples that the batches index.
         device: Where the network is.
         config: The run's configuration.
+        flips: Whether mirror images are looked at where tasks ask for them.
     """
     was_training = network.training
     network.eval()
@@ -121,7 +124,7 @@ def predict(
     try:
         for batch in batches:
             placed = batch.to(device, channels_last=config.training.channels_last)
-            yield from _predict_batch(network, tasks, aiding, placed, samples, config)
+            yield from _predict_batch(network, tasks, aiding, placed, samples, config, flips)
     finally:
         network.train(was_training)
 
@@ -134,10 +137,11 @@ def _predict_batch(
     batch: Batch,
     samples: Sequence[Sample],
     config: RunConfig,
+    flips: bool,
 ) -> list[Predicted]:
     bf16 = config.training.precision == "bf16"
     with torch.autocast(batch.image.device.type, torch.bfloat16) if bf16 else nullcontext():
-        outputs = task_outputs(network, [*tasks, *aiding], batch)
+        outputs = task_outputs(network, [*tasks, *aiding], batch, flips=flips)
     rows = [samples[int(index)] for index in batch.index]
     predictions, places = _predictions([*tasks, *aiding], outputs, batch, rows)
     targets = {name: value.cpu().numpy() for name, value in batch.targets.items()}

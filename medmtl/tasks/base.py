@@ -174,15 +174,17 @@ class Task(ABC, Generic[C, P, R]):
         """All figures of a data set, from the samples that say something about the task."""
 
     @abstractmethod
-    def example_score(self, record: R) -> float:
+    def example_score(self, record: R, settings: Settings) -> float:
         """How well a sample went (higher is better), for choosing the best, median and worst pictures."""
 
-    def sample_row(self, record: R) -> dict[str, float]:
+    def sample_row(self, record: R, settings: Settings) -> dict[str, float]:
         """The sample's figures by column, for comparisons between runs (``evaluation/samplewise.py``); NaN = unknown."""
         return {}
 
     @abstractmethod
-    def picture(self, image: npt.NDArray[np.uint8], prediction: P, truth: Any) -> npt.NDArray[np.uint8]:
+    def picture(
+        self, image: npt.NDArray[np.uint8], prediction: P, truth: Any, settings: Settings
+    ) -> npt.NDArray[np.uint8]:
         """The sample's picture for the report: (H, W, 3)."""
 
     example_score_name: ClassVar[str] = "score"

@@ -218,14 +218,14 @@ class Classification(Task[ClassificationConfig, Prediction, ClassificationRecord
         scores = np.array([record.scores for record in records], dtype=np.float64).reshape(-1, len(self.classes))
         return scores, np.array([record.labels for record in records], dtype=np.float64).reshape(-1, width)
 
-    def example_score(self, record: ClassificationRecord) -> float:
+    def example_score(self, record: ClassificationRecord, settings: Settings) -> float:
         """Probability given to the truth, averaged over known classes."""
         if self.config.mode != "labels":
             return float(record.scores[int(record.labels[0])])
         known = np.isfinite(record.labels)
         return float(np.where(record.labels == 1, record.scores, 1 - record.scores)[known].mean())
 
-    def sample_row(self, record: ClassificationRecord) -> dict[str, float]:
+    def sample_row(self, record: ClassificationRecord, settings: Settings) -> dict[str, float]:
         """Labels and scores of yes/no classes; else class numbers and the probability of each class."""
         scores = dict(zip(self.classes, map(float, record.scores), strict=True))
         if self.config.mode == "labels":
@@ -234,7 +234,9 @@ class Classification(Task[ClassificationConfig, Prediction, ClassificationRecord
         probabilities = {f"probability.{name}": score for name, score in scores.items()}
         return {"label": float(record.labels[0]), "predicted": float(predicted), **probabilities}
 
-    def picture(self, image: npt.NDArray[np.uint8], prediction: Prediction, truth: Any) -> npt.NDArray[np.uint8]:
+    def picture(
+        self, image: npt.NDArray[np.uint8], prediction: Prediction, truth: Any, settings: Settings
+    ) -> npt.NDArray[np.uint8]:
         """The image with probabilities and labels beneath."""
         return caption_picture(image, self._caption(prediction, truth))
 

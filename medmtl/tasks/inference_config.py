@@ -1,4 +1,4 @@
-"""How a task with maps looks at a whole image: at which scales, and in tiles of which size."""
+"""How a task with maps or masks looks at a whole image: at which scales, mirrored, and in tiles of which size."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RemovalConfig(Block):
 
 
 class InferenceConfig(Block):
-    """One look at the image as a view shows it, or several, or tiles; also in validation, so that thresholds fit."""
+    """One look at the image as a view shows it, or several, or tiles; also where validation chooses thresholds."""
 
     scales: list[Scale] = Field(
         [1.0],
@@ -54,8 +54,10 @@ class InferenceConfig(Block):
     blend: Literal["gaussian", "constant"] = Field(
         "gaussian", description="Weight of a tile's pixels where tiles overlap: falling off from its middle, or equal."
     )
-
-    removal: RemovalConfig | None = Field(None, description="Take evidence away and look again; empty = one look.")
+    flips: bool = Field(
+        False,
+        description="Average with the three mirror images, four times the work; validation during training does without.",
+    )
 
     @field_validator("scales")
     @classmethod
@@ -74,7 +76,7 @@ class InferenceConfig(Block):
     @property
     def plain(self) -> bool:
         """Whether this is one look at the whole view."""
-        return self.scales == [1.0] and self.tile is None and self.removal is None
+        return self.scales == [1.0] and self.tile is None and not self.flips
 
     def side(self, view: int, scale: float) -> int:
         """Side in pixels at which an image is looked at.
@@ -89,3 +91,14 @@ class InferenceConfig(Block):
         """Side of the finer image that has to be read beside the view; None where the view is enough."""
         side = self.side(view, max(self.scales))
         return side if side > view else None
+
+
+class MapInferenceConfig(InferenceConfig):
+    """The same for class maps, whose evidence can be taken away besides."""
+
+    removal: RemovalConfig | None = Field(None, description="Take evidence away and look again; empty = one look.")
+
+    @property
+    def plain(self) -> bool:
+        """Whether this is one look at the whole view."""
+        return super().plain and self.removal is None

@@ -92,7 +92,7 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
 
     @property
     def inference(self) -> InferenceConfig | None:
-        """Scales and tiles, where they were asked for."""
+        """Scales, tiles, mirror images and removal, where they were asked for."""
         return None if self.config.inference.plain else self.config.inference
 
     @property
@@ -240,16 +240,16 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
         config = self.config
         return localization_findings(records, self.classes, config, self._pairs, settings)
 
-    def sample_row(self, record: LocalizationRecord) -> dict[str, float]:
+    def sample_row(self, record: LocalizationRecord, settings: Settings) -> dict[str, float]:
         """Label and probability of each class and reading; lesions have no figure of a single image."""
         return localization_row(record, self.classes, self.config.readings)
 
-    def example_score(self, record: LocalizationRecord) -> float:
+    def example_score(self, record: LocalizationRecord, settings: Settings) -> float:
         """Probability given to the truth, averaged over known classes."""
         return probability_of_truth(record)
 
     def picture(
-        self, image: npt.NDArray[np.uint8], prediction: LocalizationPrediction, truth: Any
+        self, image: npt.NDArray[np.uint8], prediction: LocalizationPrediction, truth: Any, settings: Settings
     ) -> npt.NDArray[np.uint8]:
         """Candidates more likely than not as rings, true lesions as outlines, scores beneath."""
         return evidence_picture(image, prediction, truth.lesion_mask, self.classes)

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from medmtl.config import Block
 from medmtl.data.targets import LabelClass
 from medmtl.tasks.base import TaskConfig
-from medmtl.tasks.inference_config import InferenceConfig
+from medmtl.tasks.inference_config import MapInferenceConfig
 from medmtl.tasks.labels import LabelConfig, positive_texts
 from medmtl.tasks.localization_candidates import CandidateConfig
 from medmtl.tasks.localization_losses import MaskLossConfig, SparsityConfig
@@ -80,7 +80,7 @@ class LocalizationConfig(TaskConfig):
     masks: MaskLossConfig | None = Field(
         None, description="Learn from lesion masks too, where training samples have them; empty = labels alone."
     )
-    inference: InferenceConfig = Field(default_factory=InferenceConfig)
+    inference: MapInferenceConfig = Field(default_factory=MapInferenceConfig)
     candidates: CandidateConfig = Field(default_factory=CandidateConfig)
     tolerances: list[Tolerance] = Field(
         [0.0],

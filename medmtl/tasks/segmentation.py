@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,21 @@ from torch import Tensor
 
 from medmtl.data.targets import UNKNOWN, MaskTarget
 from medmtl.data.transforms import sample_masks
-from medmtl.evaluation import Findings, PixelCounts, channel_counts, image_scores, segmentation_findings
+from medmtl.evaluation import (
+    HALF,
+    Findings,
+    PixelCounts,
+    PixelLevels,
+    dice_thresholds,
+    image_scores,
+    pixel_levels,
+    segmentation_findings,
+)
 from medmtl.geometry import Geometry, restore_view
 from medmtl.models import Encoder, Head, SegmentationHead
 from medmtl.optim import TaskLoss
 from medmtl.tasks.base import Origin, Settings, Task, tasks
+from medmtl.tasks.inference_config import InferenceConfig
 from medmtl.tasks.pictures import mask_picture
 from medmtl.tasks.segmentation_config import SegmentationConfig, mask_target
 
@@ -31,10 +41,10 @@ Prediction = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class SegmentationRecord:
-    """Counts of one image, per class."""
+    """Pixels of one image by class, truth and probability."""
 
     origin: Origin
-    counts: PixelCounts
+    levels: PixelLevels
 
 
 @tasks.register("segmentation")
@@ -113,10 +123,20 @@ class Segmentation(Task[SegmentationConfig, Prediction, SegmentationRecord]):
         """Probabilities at the original pixels, by linear interpolation."""
         return np.stack([restore_view(layer, geometry) for layer in prediction]).astype(np.float32)
 
-    def decide(self, prediction: Prediction) -> npt.NDArray[np.bool_]:
-        """Masks (C, H, W) from probabilities: above one half, or the most likely of exclusive classes."""
+    @property
+    def inference(self) -> InferenceConfig | None:
+        """Scales, tiles and mirror images, where they were asked for."""
+        return None if self.config.inference.plain else self.config.inference
+
+    def decide(self, prediction: Prediction, thresholds: Mapping[str, float] | None = None) -> npt.NDArray[np.bool_]:
+        """Masks (C, H, W) from probabilities: from a threshold on, or the most likely of exclusive classes.
+
+        Args:
+            prediction: Probabilities (C, H, W).
+            thresholds: As validation chose them, by class; one half for a class without.
+        """
         if not self.config.exclusive:
-            return prediction >= 0.5
+            return prediction >= np.array(self._thresholds(thresholds), np.float32)[:, None, None]
         background = 1 - prediction.sum(0)
         best = prediction.argmax(0)
         return np.stack([(best == index) & (layer > background) for index, layer in enumerate(prediction)])
@@ -134,53 +154,65 @@ class Segmentation(Task[SegmentationConfig, Prediction, SegmentationRecord]):
     def record(
         self, prediction: Prediction, truth: npt.NDArray[np.uint8] | None, field: npt.NDArray[np.bool_], origin: Origin
     ) -> SegmentationRecord | None:
-        """True positives, false positives and false negatives inside the field, per class."""
+        """Known pixels of the field by probability, per class; of exclusive classes, 1 is the most likely one."""
         if truth is None:
             return None
-        counts = channel_counts(truth, self.decide(prediction), field)
-        return SegmentationRecord(origin, counts) if (counts.known > 0).any() else None
+        said = self.decide(prediction).astype(np.float32) if self.config.exclusive else prediction
+        levels = pixel_levels(truth, said, field)
+        return SegmentationRecord(origin, levels) if (levels.counts().known > 0).any() else None
 
     def selection(self, records: Sequence[SegmentationRecord]) -> dict[str, float]:
-        """Mean Dice over classes, and each class's."""
-        table = np.array([image_scores(record.counts)["dice"] for record in records]).reshape(-1, len(self.classes))
+        """Mean Dice over classes, and each class's, at one half: no threshold is chosen by the figure that it makes."""
+        table = np.array([image_scores(record.levels.counts())["dice"] for record in records]).reshape(
+            -1, len(self.classes)
+        )
         per_class = [float(np.nanmean(column)) if np.isfinite(column).any() else float("nan") for column in table.T]
         finite = [value for value in per_class if np.isfinite(value)]
         mean = float(np.mean(finite)) if finite else float("nan")
         return {"dice": mean, **{f"dice.{name}": value for name, value in zip(self.classes, per_class, strict=True)}}
 
     def thresholds(self, records: Sequence[SegmentationRecord]) -> dict[str, float]:
-        """None: a pixel belongs to its most likely class."""
-        return {}
+        """The threshold of the largest Dice for each class; none where a pixel belongs to its most likely class."""
+        return {} if self.config.exclusive else dice_thresholds([record.levels for record in records], self.classes)
 
     def findings(self, records: Sequence[SegmentationRecord], settings: Settings) -> Findings:
         """Dice, IoU, sensitivity and precision per class, per image, intervals over patients."""
         return segmentation_findings(
-            [record.counts for record in records],
+            [self._counts(record, settings) for record in records],
             self.classes,
             groups=[record.origin.patient for record in records],
             name=self.name,
             skip=(),
+            thresholds=None if self.config.exclusive else self._thresholds(settings.thresholds),
             draws=settings.bootstrap,
             seed=settings.seed,
         )
 
-    def example_score(self, record: SegmentationRecord) -> float:
+    def _counts(self, record: SegmentationRecord, settings: Settings) -> PixelCounts:
+        return record.levels.counts(None if self.config.exclusive else self._thresholds(settings.thresholds))
+
+    def _thresholds(self, chosen: Mapping[str, float] | None) -> list[float]:
+        return [(chosen or {}).get(label, HALF) for label in self.classes]
+
+    def example_score(self, record: SegmentationRecord, settings: Settings) -> float:
         """Mean Dice over the labelled classes."""
-        values = image_scores(record.counts)["dice"]
+        values = image_scores(self._counts(record, settings))["dice"]
         return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
-    def sample_row(self, record: SegmentationRecord) -> dict[str, float]:
+    def sample_row(self, record: SegmentationRecord, settings: Settings) -> dict[str, float]:
         """Each class's Dice, IoU, sensitivity and precision."""
-        scores = image_scores(record.counts)
+        scores = image_scores(self._counts(record, settings))
         return {
             f"{measure}.{label}": float(values[index])
             for measure, values in scores.items()
             for index, label in enumerate(self.classes)
         }
 
-    def picture(self, image: npt.NDArray[np.uint8], prediction: Prediction, truth: Any) -> npt.NDArray[np.uint8]:
+    def picture(
+        self, image: npt.NDArray[np.uint8], prediction: Prediction, truth: Any, settings: Settings
+    ) -> npt.NDArray[np.uint8]:
         """Image, truth and prediction side by side."""
-        return mask_picture(image, self.decide(prediction), truth)
+        return mask_picture(image, self.decide(prediction, settings.thresholds), truth)
 
 
 def _class_index(truth: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from medmtl.config import Block
 from medmtl.data.targets import MaskLayer, MaskTarget
 from medmtl.errors import ConfigError
 from medmtl.tasks.base import TaskConfig
+from medmtl.tasks.inference_config import InferenceConfig
 
 Value = Annotated[int, Field(ge=0, le=255)]
 """A value of a mask's pixels."""
@@ -58,6 +59,7 @@ class SegmentationConfig(TaskConfig):
         lt=1,
         description="Probability of a class that the untrained head gives, near its share of the pixels; not for `exclusive`.",
     )
+    inference: InferenceConfig = Field(default_factory=InferenceConfig)
 
 
 def mask_target(name: str, config: SegmentationConfig) -> MaskTarget:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ from medmtl.files import refilled_folder, remove_litter
 from medmtl.inference.predict import Predicted, evaluation_batches, predict, view_tasks
 from medmtl.progress import Progress
 from medmtl.reporting.report import REPORT_FILE, write_report
-from medmtl.tasks import AnyTask
+from medmtl.tasks import AnyTask, Settings
 from medmtl.workflows.ledger import Look, read_ledger, recorded_look
 from medmtl.workflows.persample import write_samples
 from medmtl.workflows.runfacts import run_summary
-from medmtl.workflows.scoring import Chosen, chosen_examples, score
+from medmtl.workflows.scoring import Chosen, chosen_examples, score, task_settings
 from medmtl.workflows.trained import TrainedRun, open_trained, original_field
 
 
@@ -83,10 +83,11 @@ def evaluate(
     remove_litter(folder)  # of an evaluation that was killed
     with refilled_folder(folder) as temporary:
         records = _collect(trained, samples, progress)
-        results = score(trained, samples, records, table.path, table.content_hash, said)
-        pictures = _pictures(trained, samples, chosen_examples(results), progress)
+        settings = task_settings(trained)
+        results = score(trained, samples, records, settings, table.path, table.content_hash, said)
+        pictures = _pictures(trained, samples, chosen_examples(results), settings, progress)
         counts = class_counts(samples, [task.target for task in trained.tasks], f"evaluated ({said})")
-        write_samples(temporary, trained.tasks, records)
+        write_samples(temporary, trained.tasks, records, settings)
         with recorded_look(book, look) as row:
             results = [replace(result, ledger_row=row) for result in results]
             write_report(temporary, results, run_summary(trained.folder, row, counts), pictures)
@@ -137,7 +138,7 @@ def _original_record(task: AnyTask, item: Predicted) -> Any:
 
 
 def _pictures(
-    trained: TrainedRun, samples: Sequence[Sample], chosen: Chosen, progress: Progress
+    trained: TrainedRun, samples: Sequence[Sample], chosen: Chosen, settings: Mapping[str, Settings], progress: Progress
 ) -> dict[tuple[str, str, str], bytes]:
     by_id = {(sample.dataset, sample.id): sample for sample in samples}
     wanted = [by_id[key] for key in dict.fromkeys((dataset, sample_id) for dataset, _, sample_id in chosen)]
@@ -147,13 +148,13 @@ def _pictures(
             for task in tasks:
                 key = (item.sample.dataset, task.name, item.sample.id)
                 if key in chosen:
-                    pictures[key] = _picture(task, item)
+                    pictures[key] = _picture(task, item, settings[task.name])
     return pictures
 
 
-def _picture(task: AnyTask, item: Predicted) -> bytes:
+def _picture(task: AnyTask, item: Predicted, settings: Settings) -> bytes:
     image, _ = read_image(item.sample.image)
     truth = task.truth(item.sample, image.shape[:2])
     restored = task.restore(item.predictions[task.name], item.geometry)
-    drawn = task.picture(np.rint(image * 255).astype(np.uint8), restored, truth)
+    drawn = task.picture(np.rint(image * 255).astype(np.uint8), restored, truth, settings)
     return cv2.imencode(".jpg", drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()

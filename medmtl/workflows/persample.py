@@ -10,19 +10,25 @@ import pandas as pd
 
 from medmtl.files import write_text
 from medmtl.reporting.tables import csv_text
-from medmtl.tasks import AnyTask
+from medmtl.tasks import AnyTask, Settings
 
 FOLDER = "samples"
 """Where the tables lie below the results' folder."""
 
 
-def write_samples(folder: Path, tasks: Sequence[AnyTask], records: Mapping[tuple[str, str], Sequence[Any]]) -> None:
+def write_samples(
+    folder: Path,
+    tasks: Sequence[AnyTask],
+    records: Mapping[tuple[str, str], Sequence[Any]],
+    settings: Mapping[str, Settings],
+) -> None:
     """Writes ``samples/TASK.csv``: data set, sample, patient, and the task's figures of the sample.
 
     Args:
         folder: The results' folder.
         tasks: The tasks; one that keeps no figures of single samples has no file.
         records: What evaluation kept, by data set and task.
+        settings: How figures are computed, by task.
 
     Raises:
         OutputError: A file cannot be written.
@@ -33,7 +39,7 @@ def write_samples(folder: Path, tasks: Sequence[AnyTask], records: Mapping[tuple
             for (dataset, name), items in records.items()
             if name == task.name
             for record in items
-            if (figures := task.sample_row(record))
+            if (figures := task.sample_row(record, settings[task.name]))
         ]
         if rows:
             write_text(folder / FOLDER / f"{task.name}.csv", csv_text(pd.DataFrame(rows)))

@@ -22,7 +22,13 @@ Chosen = dict[tuple[str, str, str], Example]
 
 
 def score(
-    trained: TrainedRun, samples: Sequence[Sample], records: Records, manifest: Path, digest: str, split: str
+    trained: TrainedRun,
+    samples: Sequence[Sample],
+    records: Records,
+    settings: Mapping[str, Settings],
+    manifest: Path,
+    digest: str,
+    split: str,
 ) -> list[EvaluationResult]:
     """Figures of every data set, each on its own.
 
@@ -30,11 +36,11 @@ def score(
         trained: The run.
         samples: All samples that were evaluated.
         records: What was kept of those that say something about a task.
+        settings: How figures are computed, by task.
         manifest: Where the samples come from.
         digest: The manifest's content hash.
         split: The split; ``all`` = every row.
     """
-    settings = _settings(trained)
     name, run_hash = trained.folder.config.name, trained.folder.record.get("run_hash", "")
     results = []
     for dataset in dict.fromkeys(sample.dataset for sample in samples):
@@ -57,7 +63,8 @@ def chosen_examples(results: Sequence[EvaluationResult]) -> Chosen:
     }
 
 
-def _settings(trained: TrainedRun) -> dict[str, Settings]:
+def task_settings(trained: TrainedRun) -> dict[str, Settings]:
+    """How figures of each task are computed: as the run asks for, at the operating points that validation chose."""
     chosen = load_operating(trained.folder) if trained.folder.operating.is_file() else Operating({}, {}, {})
     asked = trained.folder.config.evaluation
     return {
@@ -72,7 +79,7 @@ def _settings(trained: TrainedRun) -> dict[str, Settings]:
 
 
 def _task_result(task: AnyTask, dataset: str, records: Sequence[Any], total: int, settings: Settings) -> TaskResult:
-    scores = {record.origin.sample_id: task.example_score(record) for record in records}
+    scores = {record.origin.sample_id: task.example_score(record, settings) for record in records}
     examples = pick_examples(task.name, scores, task.example_score_name)
     findings = replace(task.findings(records, settings), labelled=len(records), unlabelled=total - len(records))
     return TaskResult.of(task.name, task.kind, dataset, findings, examples)

@@ -30,7 +30,7 @@ class Validation:
 
     def __call__(self) -> dict[str, float]:
         """Each task's validation figures, as ``task/name``."""
-        records = self.records()
+        records = self.records(flips=False)
         return {
             f"{task.name}/{name}": value
             for task in self.setup.tasks
@@ -42,12 +42,17 @@ class Validation:
         """The names of the figures, in their order."""
         return [f"{task.name}/{name}" for task in self.setup.tasks for name in task.selection([])]
 
-    def records(self) -> dict[str, list[Any]]:
-        """Records in the pixels of the views, by task."""
+    def records(self, *, flips: bool = True) -> dict[str, list[Any]]:
+        """Records in the pixels of the views, by task.
+
+        Args:
+            flips: Whether mirror images are looked at where tasks ask for them; too much work for every look in training.
+        """
         records: dict[str, list[Any]] = {}
         for view, data in self.data.items():
             batches, samples = self._batches(view, data), data.dataset.samples
-            predicted = predict(self.network, data.tasks, batches, samples, self.setup.device, self.setup.config)
+            setup = self.setup
+            predicted = predict(self.network, data.tasks, batches, samples, setup.device, setup.config, flips=flips)
             records |= view_records(self.progress.track(predicted, "validating", len(samples)), data.tasks)
         return records
 

@@ -151,13 +151,14 @@ def test_from_the_manifests_cell_to_the_metric(tmp_path: Path):
     assert records[2] is None
     assert records[0] is not None
     assert records[1] is not None
-    np.testing.assert_allclose(one.example_score(records[0]), 1, atol=0.02)
-    assert one.example_score(records[1]) == 0  # something was said where nothing is
+    np.testing.assert_allclose(one.example_score(records[0], Settings()), 1, atol=0.02)
+    assert one.example_score(records[1], Settings()) == 0  # something was said where nothing is
     kept = [records[0], records[1]]
     assert 0.45 < one.selection(kept)["dice"] < 0.55
     found = one.findings(kept, Settings(bootstrap=100))
     assert {metric.name for metric in found.metrics} >= {"dice.a", "dice.b"}
-    assert one.thresholds(kept) == {}
+    assert one.thresholds(kept).keys() == {"a", "b"}
+    assert task(exclusive=True).thresholds(kept) == {}  # type: ignore[arg-type]
     assert np.isnan(one.selection([])["dice"])
     assert one.batch_truth(np.full((2, 3, 3), UNKNOWN, np.uint8)) is None
 

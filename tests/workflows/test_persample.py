@@ -77,7 +77,7 @@ def test_every_mode_of_a_classification(mode: str):
         )
         for n in range(20)
     ]
-    frame = pd.DataFrame([task.sample_row(record) for record in records])
+    frame = pd.DataFrame([task.sample_row(record, Settings(bootstrap=100)) for record in records])
     made = 0
     for metric in task.findings(records, Settings(bootstrap=100)).metrics:
         again = figure(metric.name, frame) if metric.name.split(".")[0] in SUPPORTED else None
