@@ -78,12 +78,17 @@ def _section(name: str, config: str, group: pd.DataFrame, frame: pd.DataFrame) -
 
 def _facts(group: pd.DataFrame) -> Iterator[str]:
     runs = group.drop_duplicates("folder" if group["run_hash"].isna().all() else ["folder", "run_hash"])
-    minutes = runs["minutes"].astype(float).dropna()
-    span = "unknown" if minutes.empty else f"{format_number(float(minutes.mean()), 1)} on average"
+    minutes, processor = (_average(runs[column]) for column in ("minutes", "processor_minutes"))
+    span = f"{minutes}, {processor} of processor time" if processor else minutes or "unknown"
     yield f"- Runs: {len(runs)} (seeds {_listed(runs['seed'])}); training minutes: {span}"
     yield f"- Code: {_listed(runs['code_version'])}; git: {_listed(runs['git'])}"
     for folder, seed in runs.loc[runs["metric"].isna(), ["folder", "seed"]].itertuples(index=False):
         yield f"- {markdown_cell(folder)} (seed {markdown_cell(seed)}): **not evaluated**"
+
+
+def _average(minutes: pd.Series) -> str:
+    known = minutes.astype(float).dropna()
+    return "" if known.empty else f"{format_number(float(known.mean()), 1)} on average"
 
 
 def _listed(values: pd.Series) -> str:

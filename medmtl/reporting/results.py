@@ -32,6 +32,7 @@ COLUMNS = (
     "code_version",
     "git",
     "minutes",
+    "processor_minutes",
     "created",
     "run_hash",
     "config",
@@ -61,7 +62,7 @@ def collect_results(runs: Sequence[Path]) -> pd.DataFrame:
 
     Returns:
         A table with the columns :data:`COLUMNS`. ``config`` is a hash of the configuration without its seed, so that
-        runs that share a name but not their settings are told apart; ``minutes``, ``value``, ``low`` and ``high`` are
+        runs that share a name but not their settings are told apart; ``minutes``, ``processor_minutes``, ``value``, ``low`` and ``high`` are
         NaN where unknown.
 
     Raises:
@@ -87,6 +88,7 @@ def _head(folder: Path) -> dict[str, Any]:
     if missing:
         raise RunError(f"the key '{missing[0]}' is missing", where=folder / "run.json", remedy="is this a run folder?")
     head = {"run": str(data["name"]), **{key: data[key] for key in KEYS[1:]}, "minutes": _minutes(data["minutes"])}
+    head["processor_minutes"] = _minutes(data.get("processor_minutes"))
     return head | {"config": _config_hash(folder / "config.yaml"), "folder": folder.name}
 
 

@@ -102,7 +102,7 @@ class Trainer:
         self.total = self.epoch_steps * self.config.training.epochs
         self._wish = StopWish()
         self._wished: int | None = None
-        self._began = time.perf_counter()
+        self._began = time.perf_counter(), time.process_time()
 
     def fit(self) -> Standing:
         """Trains to the end, or to an early stop.
@@ -128,8 +128,10 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the rest of the training depends on."""
-        self.standing.seconds += time.perf_counter() - self._began
-        self._began = time.perf_counter()
+        clock, processor = time.perf_counter(), time.process_time()
+        self.standing.seconds += clock - self._began[0]
+        self.standing.processor_seconds += processor - self._began[1]
+        self._began = clock, processor
         return {
             "standing": self.standing.state_dict(),
             "network": self.problem.network.state_dict(),

@@ -11,7 +11,10 @@ import numpy as np
 
 @dataclass
 class Standing:
-    """How far training is and how well it went: everything that decides about the rest, besides weights and optimizers."""
+    """How far training is and how well it went: everything that decides about the rest, besides weights and optimizers.
+
+    ``seconds`` are by the clock, ``processor_seconds`` those of this process on all cores, loader workers not included.
+    """
 
     step: int = 0
     best_score: float = float("-inf")
@@ -19,6 +22,7 @@ class Standing:
     without_gain: int = 0
     finished: bool = False
     seconds: float = 0.0
+    processor_seconds: float = 0.0
     losses: dict[str, list[float]] = field(default_factory=dict)
 
     def state_dict(self) -> dict[str, Any]:

@@ -207,6 +207,8 @@ def _finish(
     steps, minutes = standing["step"], standing["seconds"] / 60
     best = standing["best_epoch"] if run.selected == run.best else 0
     figures = {"steps": steps, "minutes": round(minutes, 2), "best_epoch": best}
+    if standing.get("processor_seconds"):  # unknown for a run of an earlier version
+        figures["processor_minutes"] = round(standing["processor_seconds"] / 60, 2)
     run.update_record(status="trained", finished=now(), **figures, weights_sha256=digest, run_hash=run_hash)
     progress.say(f"trained {steps} updates in {minutes:.1f} minutes: {run.path}")
     return TrainResult(run.path, steps, best, standing["best_score"], minutes, run_hash)
