@@ -199,3 +199,13 @@ def test_damage_is_one_clear_line(tmp_path, result, file, content, message):
 def test_missing_folder(tmp_path):
     with pytest.raises(RunError, match="no such run folder"):
         collect_results([tmp_path / "none"])
+
+
+def test_processor_minutes_stand_beside_those_of_the_clock_where_they_are_known(tmp_path):
+    runs = [make_run(tmp_path, f"r{seed}", seed=seed) for seed in range(3)]
+    assert "training minutes: 30.5 on average\n" in render_results(collect_results(runs))
+    for run, minutes in zip(runs[:2], (10, 20), strict=True):
+        record = json.loads((run / "run.json").read_text())
+        (run / "run.json").write_text(json.dumps({**record, "processor_minutes": minutes}))
+    text = render_results(collect_results(runs))
+    assert "training minutes: 30.5 on average, 15.0 on average of processor time\n" in text
