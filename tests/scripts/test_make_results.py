@@ -4,7 +4,13 @@ import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import yaml
+
+from medmtl.reporting.markdown import aggregate
+from medmtl.reporting.results import collect_results
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,3 +60,45 @@ def test_keeping_a_run_copies_its_records_only(script, tmp_path, monkeypatch):
     script.keep(run)
     kept = {str(path.relative_to(tmp_path / "kept")) for path in (tmp_path / "kept").rglob("*") if path.is_file()}
     assert kept == {"a/config.yaml", "a/run.json", "a/evaluation/m-test/metrics.json"}
+
+
+def means(**runs: list[float]) -> pd.DataFrame:
+    rows = [
+        {"run": name, "folder": f"{name}-{seed}", "seed": seed, "value": value, "config": name, "n": 20}
+        for name, values in runs.items()
+        for seed, value in enumerate(values)
+    ]
+    same = {"evaluation": "e", "dataset": "d", "split": "test", "task": "t", "metric": "m", "label": "M", "method": ""}
+    return aggregate(pd.DataFrame(rows).assign(**same))
+
+
+def test_a_headline_shows_mean_deviation_and_seeds_beside_the_aim_and_names_what_was_not_run(script):
+    values = [0.7, 0.8, 0.75]
+    figures = [
+        {"figure": "F", "dataset": "d", "metric": "t/m", "aim": 0.5},
+        {"figure": "G", "dataset": "d", "metric": {"one": "t/m"}},
+    ]
+    asked = {"title": "T", "runs": ["one", "two", "three"], "figures": figures}
+    text = script.headline(asked, means(one=values, two=[0.3]))
+    assert f"| F | 0.500 | 0.750 ± {np.std(values, ddof=1):.3f} (3) | 0.300 (1) |" in text
+    assert "| G | – | 0.750 ± 0.050 (3) | – |" in text
+    assert "Not run: three." in text
+
+
+def test_a_name_that_stands_for_two_configurations_is_refused(script):
+    table = means(one=[0.1])
+    item = {"figure": "F", "dataset": "d", "metric": "t/m"}
+    with pytest.raises(ValueError, match="2 configurations"):
+        script.cell(item, "one", pd.concat([table, table]))
+
+
+def test_every_headline_of_a_run_that_is_recorded_has_a_value_in_some_run(script):
+    """A misspelled figure would be a row of dashes that nobody misses."""
+    recorded = aggregate(collect_results(sorted(path.parent for path in script.RECORDS.glob("*/run.json"))))
+    for asked in yaml.safe_load((ROOT / "docs/results/headlines.yaml").read_text(encoding="utf-8")):
+        runs = [run for run in asked["runs"] if run in set(recorded["run"])]
+        if len(runs) < len(asked["runs"]):
+            continue  # the run that has the figure may be the one that is missing
+        for item in asked["figures"]:
+            cells = [script.cell(item, run, recorded) for run in runs]
+            assert any(cell != "–" for cell in cells), item["figure"]
