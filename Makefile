@@ -1,5 +1,6 @@
 # Everything from nothing: `make demo` and `make test` make .venv, install into it, and run. A second time only the run is left.
 PYTHON ?=
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --progress-bar off -c constraints.txt
@@ -15,8 +16,8 @@ demo: $(VENV)/.demo  ## Train, evaluate and explain a small model on synthetic i
 	rm -rf demo
 	$(BIN)/medmtl demo --out demo
 
-test: lint  ## Lint, types, import contract and the fast tests.
-	$(BIN)/pytest
+test: lint  ## Lint, types, import contract and the fast tests, in JOBS processes (2).
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 
 check: test slow  ## The same and the slow tests: kills, several processes, real data where MEDMTL_DATA names it.
 
