@@ -1,7 +1,8 @@
 """medmtl: train, explain and evaluate multi-task models for retinal and other medical images.
 
-``medmtl.train``, ``medmtl.evaluate``, ``medmtl.explain``, ``medmtl.map_quality``, ``medmtl.lesions`` and ``medmtl.compare``
-are the calls of the command line; they are loaded when first used, so that importing the package stays quick.
+``medmtl.train``, ``medmtl.evaluate``, ``medmtl.explain``, ``medmtl.map_quality``, ``medmtl.recalibrate``,
+``medmtl.lesions`` and ``medmtl.compare`` are the calls of the command line; they are loaded when first used, so that
+importing the package stays quick.
 """
 
 from __future__ import annotations
@@ -11,15 +12,25 @@ from typing import TYPE_CHECKING, Any
 from medmtl.errors import MedmtlError
 
 if TYPE_CHECKING:
-    from medmtl.api import compare, evaluate, explain, map_quality, train
+    from medmtl.api import compare, evaluate, explain, map_quality, recalibrate, train
     from medmtl.lesionapi import lesions
 
-__all__ = ["MedmtlError", "__version__", "compare", "evaluate", "explain", "lesions", "map_quality", "train"]
+__all__ = [
+    "MedmtlError",
+    "__version__",
+    "compare",
+    "evaluate",
+    "explain",
+    "lesions",
+    "map_quality",
+    "recalibrate",
+    "train",
+]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"train", "evaluate", "explain", "map_quality", "compare"}:
+    if name in {"train", "evaluate", "explain", "map_quality", "recalibrate", "compare"}:
         from medmtl import api
 
         return getattr(api, name)

@@ -17,6 +17,8 @@ from medmtl.workflows.explaining import Explained
 from medmtl.workflows.explaining import explain as _explain
 from medmtl.workflows.mapquality import MapQuality
 from medmtl.workflows.mapquality import map_quality as _map_quality
+from medmtl.workflows.recalibrating import Recalibrated
+from medmtl.workflows.recalibrating import recalibrate as _recalibrate
 from medmtl.workflows.training import TrainResult
 from medmtl.workflows.training import train as _train
 
@@ -25,11 +27,13 @@ __all__ = [
     "Evaluated",
     "Explained",
     "MapQuality",
+    "Recalibrated",
     "TrainResult",
     "compare",
     "evaluate",
     "explain",
     "map_quality",
+    "recalibrate",
     "train",
 ]
 
@@ -90,6 +94,35 @@ def evaluate(
     """
     progress = Progress(quiet=quiet)
     return _evaluate(run, manifest, split=split, out=out, ledger=ledger, device=device, progress=progress)
+
+
+def recalibrate(
+    run: str | Path,
+    out: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    device: str | None = None,
+    quiet: bool = False,
+) -> Recalibrated:
+    """Makes a run with the weights of another that looks at images, picks candidates or counts otherwise.
+
+    Validation chooses thresholds and color scales anew.
+
+    Args:
+        run: A trained run folder.
+        out: The run folder to make.
+        overrides: ``key.path=value``, for keys that no weight depends on: ``tasks.NAME.inference``, ``candidates``,
+            ``tolerances``, ``lesions`` and ``readings``, ``evaluation`` and ``name``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; default: the run's own.
+        quiet: Say nothing.
+
+    Returns:
+        Where the run is, and the thresholds.
+
+    Raises:
+        MedmtlError: What is wrong with run, keys or output.
+    """
+    return _recalibrate(run, out, overrides=overrides, device=device, progress=Progress(quiet=quiet))
 
 
 def explain(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,6 +14,9 @@ from medmtl.files import made_folder
 from medmtl.locks import folder_lock
 from medmtl.progress import Progress
 from medmtl.run import RunFolder
+
+DATA_FILE = "data.json"
+"""What a run folder keeps about the samples that it learns from."""
 
 FREE = ("data.workers", "data.cache", "data.cache_dir")
 """Keys that say how a run is computed and change no bit of it."""
@@ -33,7 +37,7 @@ def check_same_config(run: RunFolder, config: RunConfig, progress: Progress) -> 
         RunError: Another key differs from the run's own, with its name and both values.
     """
     own, given = (_flat(item.model_dump(mode="json")) for item in (run.config, config))
-    differing = [key for key in dict.fromkeys([*own, *given]) if own.get(key) != given.get(key)]
+    differing = differing_keys(run.config, config)
     others = [key for key in differing if key not in {*FREE, *NEAR}]
     if others:
         key, more = others[0], f" (and {len(others) - 1} more keys)" if len(others) > 1 else ""
@@ -43,6 +47,32 @@ def check_same_config(run: RunFolder, config: RunConfig, progress: Progress) -> 
     for key in NEAR:
         if key in differing:
             progress.say(f"{key} is {given[key]!r} and was {own[key]!r}: the result may differ in its last digits")
+
+
+def differing_keys(one: RunConfig, other: RunConfig) -> list[str]:
+    """Dotted keys whose values differ between two configurations."""
+    own, given = (_flat(item.model_dump(mode="json")) for item in (one, other))
+    return [key for key in dict.fromkeys([*own, *given]) if own.get(key) != given.get(key)]
+
+
+def check_same_data(path: Path, manifest_hashes: Mapping[str, str]) -> None:
+    """Accepts the manifests that a run began with.
+
+    Args:
+        path: The run folder.
+        manifest_hashes: Content hash by manifest path, as they are now.
+
+    Raises:
+        RunError: A manifest changed since.
+    """
+    try:
+        before = json.loads((path / DATA_FILE).read_text(encoding="utf-8"))["manifests"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # killed before it was written: nothing was learned yet
+    for manifest, digest in manifest_hashes.items():
+        if before.get(manifest) != digest:
+            remedy = "restore the manifest, or train anew with another --out"
+            raise RunError("the manifest changed since the run began", where=manifest, remedy=remedy)
 
 
 def _flat(data: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from medmtl.config import RunConfig
 from medmtl.data.counting import class_counts
-from medmtl.errors import MedmtlError, RunError, TrainingError
+from medmtl.errors import MedmtlError, TrainingError
 from medmtl.files import remove_litter, write_text
 from medmtl.inference.network import choose_device, load_weights
 from medmtl.progress import Progress
@@ -28,7 +28,7 @@ from medmtl.training.processes import Processes, launched
 from medmtl.training.windows import WindowSource, make_feed
 from medmtl.workflows.dryrun import DryRun, dry_run
 from medmtl.workflows.operating import choose_operating, save_operating
-from medmtl.workflows.resuming import check_same_config, only_one
+from medmtl.workflows.resuming import DATA_FILE, check_same_config, check_same_data, only_one
 from medmtl.workflows.setup import Cache, Setup, ViewData, view_data
 from medmtl.workflows.validation import Validation
 
@@ -93,7 +93,7 @@ def _held(path: Path, processes: Processes) -> AbstractContextManager[None]:
 def _train(setup: Setup, path: Path, progress: Progress, *, resume: bool) -> TrainResult:
     config, processes = setup.config, setup.processes
     if resume:
-        _check_same_data(path, setup)
+        check_same_data(path, setup.cohort.manifest_hashes)
     problem = setup.problem(setup.network())
     training, validating = _read(setup, path, progress)
     with nullcontext() if resume else _held(path, processes):
@@ -125,21 +125,7 @@ def _learn(
 
 def _begin_folder(run: RunFolder, setup: Setup) -> None:
     remove_litter(run.path)
-    write_text(run.path / _DATA, json.dumps(_data_record(setup), indent=2) + "\n")
-
-
-_DATA = "data.json"
-
-
-def _check_same_data(path: Path, setup: Setup) -> None:
-    try:
-        before = json.loads((path / _DATA).read_text(encoding="utf-8"))["manifests"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # killed before it was written: nothing was learned yet
-    for manifest, digest in setup.cohort.manifest_hashes.items():
-        if before.get(manifest) != digest:
-            remedy = "restore the manifest, or train anew with another --out"
-            raise RunError("the manifest changed since the run began", where=manifest, remedy=remedy)
+    write_text(run.path / DATA_FILE, json.dumps(_data_record(setup), indent=2) + "\n")
 
 
 def _read(setup: Setup, path: Path, progress: Progress) -> tuple[dict[str, ViewData], dict[str, ViewData]]:
@@ -203,15 +189,20 @@ def _finish(
     if validation is not None:
         save_operating(run, choose_operating(setup.tasks, validation.records()))
     digest = weights_hash(problem.network.state_dict())
-    run_hash = hashlib.sha256((config_hash(run.config) + digest).encode()).hexdigest()[:12]
+    hashed = run_hash(run.config, digest)
     steps, minutes = standing["step"], standing["seconds"] / 60
     best = standing["best_epoch"] if run.selected == run.best else 0
     figures = {"steps": steps, "minutes": round(minutes, 2), "best_epoch": best}
     if standing.get("processor_seconds"):  # unknown for a run of an earlier version
         figures["processor_minutes"] = round(standing["processor_seconds"] / 60, 2)
-    run.update_record(status="trained", finished=now(), **figures, weights_sha256=digest, run_hash=run_hash)
+    run.update_record(status="trained", finished=now(), **figures, weights_sha256=digest, run_hash=hashed)
     progress.say(f"trained {steps} updates in {minutes:.1f} minutes: {run.path}")
-    return TrainResult(run.path, steps, best, standing["best_score"], minutes, run_hash)
+    return TrainResult(run.path, steps, best, standing["best_score"], minutes, hashed)
+
+
+def run_hash(config: RunConfig, weights: str) -> str:
+    """The short name of what a run learned: a hash of its configuration and of its weights' hash."""
+    return hashlib.sha256((config_hash(config) + weights).encode()).hexdigest()[:12]
 
 
 def _data_record(setup: Setup) -> dict[str, Any]:
