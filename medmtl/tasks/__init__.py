@@ -1,6 +1,6 @@
 """Tasks by type: each says its head, its masked loss, its predictions and its figures."""
 
-from medmtl.tasks.base import AnyTask, Origin, Settings, Task, TaskConfig, build_task, tasks
+from medmtl.tasks.base import AnyTask, Origin, Scene, Settings, Task, TaskConfig, build_task, tasks
 from medmtl.tasks.classification import Classification
 from medmtl.tasks.localization import Localization
 from medmtl.tasks.segmentation import Segmentation
@@ -10,6 +10,7 @@ __all__ = [
     "Classification",
     "Localization",
     "Origin",
+    "Scene",
     "Segmentation",
     "Settings",
     "Task",

@@ -60,6 +60,21 @@ class Origin:
     patient: str
 
 
+@dataclass(frozen=True)
+class Scene:
+    """One image as a network saw it.
+
+    Attributes:
+        image: (s, s, 3) uint8.
+        field: (s, s) field of view.
+        geometry: Where the view lies in the original image.
+    """
+
+    image: npt.NDArray[np.uint8]
+    field: npt.NDArray[np.bool_]
+    geometry: Geometry
+
+
 P = TypeVar("P")
 R = TypeVar("R")
 C = TypeVar("C", bound=TaskConfig)
@@ -156,6 +171,22 @@ class Task(ABC, Generic[C, P, R]):
     @abstractmethod
     def record(self, prediction: P, truth: Any, field: npt.NDArray[np.bool_], origin: Origin) -> R | None:
         """What evaluation keeps of a sample; None where the sample says nothing about the task."""
+
+    def wants_rivals(self, sample: Sample) -> bool:
+        """Whether figures of this sample stand beside those of a network before training."""
+        return False
+
+    def beside(self, record: R, truth: Any, field: npt.NDArray[np.bool_], scene: Scene, untrained: P) -> R:
+        """The record with what knows nothing beside it.
+
+        Args:
+            record: Of one sample that wants it.
+            truth: As :meth:`truth` gives it.
+            field: (H, W) field of view in original pixels.
+            scene: The image as the network saw it.
+            untrained: What the network said before its training, restored.
+        """
+        return record
 
     @abstractmethod
     def selection(self, records: Sequence[R]) -> dict[str, float]:

@@ -21,7 +21,7 @@ from medmtl.geometry import Geometry
 from medmtl.models import ClassMapHead, ClassMaps, Encoder, Head
 from medmtl.optim import TaskLoss
 from medmtl.randomness import derive_seed
-from medmtl.tasks.base import Origin, Settings, Task, tasks
+from medmtl.tasks.base import Origin, Scene, Settings, Task, tasks
 from medmtl.tasks.inference_config import InferenceConfig
 from medmtl.tasks.labels import auc_figures, label_classes, label_thresholds
 from medmtl.tasks.localization_candidates import DiscConfig, calibration_scores, map_candidates, without_rim
@@ -39,6 +39,7 @@ from medmtl.tasks.localization_records import (
     stack_labels,
     stack_scores,
 )
+from medmtl.tasks.localization_rivals import rival_candidates, with_rivals
 
 if TYPE_CHECKING:
     from medmtl.data.samples import Sample
@@ -209,6 +210,23 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
                 for (name, item), reach in product(lesions.items(), self.config.tolerances)
             },
         )
+
+    def wants_rivals(self, sample: Sample) -> bool:
+        """Where the lesions of an image are known."""
+        return any(all(column in sample.masks for column in item.columns) for item in self._lesions.values())
+
+    def beside(
+        self,
+        record: LocalizationRecord,
+        truth: LocalizationTruth,
+        field: npt.NDArray[np.bool_],
+        scene: Scene,
+        untrained: LocalizationPrediction,
+    ) -> LocalizationRecord:
+        """The record with blobs, a constant map and the network before training beside it."""
+        rivals = rival_candidates(field, scene, untrained, self.classes, self.config.candidates.limit)
+        lesions = {name: item for name, item in truth.lesions.items() if item is not None}
+        return with_rivals(record, rivals, lesions, self._pairs, self.config.tolerances)
 
     def _random(self, field: npt.NDArray[np.bool_], origin: Origin) -> Candidates:
         generator = np.random.default_rng(derive_seed(self.seed, "random candidates", origin.sample_id))

@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from medmtl.evaluation import Findings, lesion_findings
+from medmtl.evaluation import Findings, Matches, lesion_findings
 from medmtl.evaluation.lesionpoint import lesion_point
 from medmtl.tasks.base import Settings
 from medmtl.tasks.labels import joined, label_findings, label_row
@@ -88,7 +88,7 @@ def _lesion_findings(
         images,
         groups=patients,
         name=name,
-        comparisons={"random points": [record.random.get((lesion, tolerance)) for record in records]},
+        comparisons=_comparisons(records, lesion, label, tolerance),
         draws=settings.bootstrap,
         seed=settings.seed,
     )
@@ -98,3 +98,12 @@ def _lesion_findings(
     options = {"draws": settings.bootstrap, "seed": settings.seed}
     point = lesion_point(images, visible, name=name, groups=patients, **options)
     return replace(found, metrics=(*found.metrics, *point))
+
+
+def _comparisons(
+    records: Sequence[LocalizationRecord], lesion: str, label: str, tolerance: float
+) -> dict[str, list[Matches | None]]:
+    """Rows beside the model's: random points, and whatever else the records hold of all images with known lesions."""
+    rows = {"random points": [record.random.get((lesion, tolerance)) for record in records]}
+    names = dict.fromkeys(name for record in records for name, *_ in record.rivals)
+    return rows | {name: [record.rivals.get((name, lesion, label, tolerance)) for record in records] for name in names}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,7 +51,8 @@ class LocalizationTruth:
 class LocalizationRecord:
     """Scores and labels of one image, and its candidates: scores of peaks by class, matches by (lesion, map, tolerance).
 
-    ``random`` are the matches of random points, by (lesion, tolerance).
+    ``random`` are the matches of random points, by (lesion, tolerance), ``rivals`` those of other things that know nothing
+    of lesions, by (name, lesion, map, tolerance).
     """
 
     origin: Origin
@@ -61,6 +62,7 @@ class LocalizationRecord:
     scores: tuple[npt.NDArray[np.float64], ...]
     matches: Mapping[tuple[str, str, float], Matches | None]
     random: Mapping[tuple[str, float], Matches | None]
+    rivals: Mapping[tuple[str, str, str, float], Matches] = field(default_factory=dict)
 
 
 def stack_scores(records: Sequence[LocalizationRecord], classes: int) -> npt.NDArray[np.float64]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,12 @@ from medmtl.files import refilled_folder, remove_litter
 from medmtl.inference.predict import Predicted, evaluation_batches, predict, view_tasks
 from medmtl.progress import Progress
 from medmtl.reporting.report import REPORT_FILE, write_report
-from medmtl.tasks import AnyTask, Settings
+from medmtl.tasks import AnyTask, Scene, Settings
 from medmtl.workflows.ledger import Look, read_ledger, recorded_look
 from medmtl.workflows.persample import write_samples
 from medmtl.workflows.runfacts import run_summary
 from medmtl.workflows.scoring import Chosen, chosen_examples, score, task_settings
-from medmtl.workflows.trained import TrainedRun, open_trained, original_field
+from medmtl.workflows.trained import TrainedRun, open_trained, original_field, untrained_network
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,16 @@ Records = dict[tuple[str, str], list[Any]]
 def _collect(trained: TrainedRun, samples: Sequence[Sample], progress: Progress) -> Records:
     """What evaluation keeps of each sample, by data set and task."""
     records: Records = {}
+    untrained = None
     for view, tasks in view_tasks(trained.tasks).items():
-        for item in progress.track(_predicted(trained, samples, view, tasks), f"evaluating ({view})", len(samples)):
+        predicted: Iterable[Predicted] = _predicted(trained, samples, view, tasks)
+        before: Iterable[Predicted | None] = repeat(None)
+        if any(task.wants_rivals(sample) for task in tasks for sample in samples):
+            untrained = untrained or replace(trained, network=untrained_network(trained))
+            before = _predicted(untrained, samples, view, tasks)
+        for item, other in zip(progress.track(predicted, f"evaluating ({view})", len(samples)), before, strict=False):
             for task in tasks:
-                record = _original_record(task, item)
+                record = _original_record(task, item, other)
                 if record is not None:
                     records.setdefault((item.sample.dataset, task.name), []).append(record)
     return records
@@ -130,11 +137,16 @@ def _predicted(
     return predict(trained.network, tasks, batches, samples, trained.device, config)
 
 
-def _original_record(task: AnyTask, item: Predicted) -> Any:
+def _original_record(task: AnyTask, item: Predicted, before: Predicted | None) -> Any:
     shape = (item.geometry.height, item.geometry.width)
     truth = task.truth(item.sample, shape)
     restored = task.restore(item.predictions[task.name], item.geometry)
-    return task.record(restored, truth, original_field(item), item.origin)
+    field = original_field(item)
+    record = task.record(restored, truth, field, item.origin)
+    if record is None or before is None or not task.wants_rivals(item.sample):
+        return record
+    untrained = task.restore(before.predictions[task.name], item.geometry)
+    return task.beside(record, truth, field, Scene(item.image, item.field, item.geometry), untrained)
 
 
 def _pictures(

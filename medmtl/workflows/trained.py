@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from medmtl.data.masks import read_mask_for
 from medmtl.data.samples import MaskReference
-from medmtl.errors import RunError
+from medmtl.errors import ConfigError, RunError
 from medmtl.geometry import restore_view
 from medmtl.inference.network import Network, build_network, build_tasks, choose_device, load_weights
 from medmtl.inference.predict import Predicted
+from medmtl.randomness import derive_seed, seed_torch
 from medmtl.run import RunFolder
 from medmtl.tasks import AnyTask
 from medmtl.training.checkpoint import load_checkpoint
@@ -43,6 +45,17 @@ def open_trained(path: str | Path, device: str | None = None) -> TrainedRun:
     load_weights(network, load_checkpoint(folder.selected)["network"], folder.selected)
     chosen = choose_device(device or folder.config.training.device)
     return TrainedRun(folder, tasks, network.to(chosen).eval(), chosen)
+
+
+def untrained_network(trained: TrainedRun) -> Network:
+    """The run's network as it was before the first update; without the encoder's weights where these are not at hand."""
+    with torch.random.fork_rng(devices=[]):
+        seed_torch(derive_seed(trained.folder.config.seed, "weights"))
+        try:
+            network = build_network(trained.folder.config, trained.tasks)
+        except ConfigError:
+            network = build_network(trained.folder.config, trained.tasks, pretrained=False)
+    return network.to(trained.device).eval()
 
 
 def _check_ended(folder: RunFolder) -> None:

@@ -1,0 +1,67 @@
+"""What knows nothing of lesions, on the same images: rows that any lesion-level figure of a network has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from medmtl.evaluation import Candidates, Matches, Targets, center_candidates, match
+from medmtl.evaluation.sanity import blob_candidates
+from medmtl.tasks.base import Scene
+from medmtl.tasks.localization_records import LocalizationPrediction, LocalizationRecord, restored
+
+Field = npt.NDArray[np.bool_]
+Rivals = dict[str, Mapping[str, Candidates]]
+"""Candidates by rival and class of the maps."""
+
+UNTRAINED = "the network before training"
+
+
+def rival_candidates(
+    field: Field, scene: Scene, untrained: LocalizationPrediction, classes: Sequence[str], limit: int
+) -> Rivals:
+    """Candidates in original pixels of everything that is compared with a network's on one image, but random points.
+
+    Blobs are those of the pixels that the network saw. A constant map has its one peak in the middle of the field.
+
+    Args:
+        field: The field of view in original pixels, (H, W).
+        scene: The image as the network saw it.
+        untrained: What the network said before its training, in original pixels.
+        classes: Classes of the maps.
+        limit: Most candidates of a class.
+    """
+    blind = {"constant map (center of the field)": center_candidates(field)}
+    for name, bright in (("bright blobs of the green channel", True), ("dark blobs of the green channel", False)):
+        blobs = blob_candidates(scene.image, scene.field, bright=bright, limit=limit)
+        blind[name] = restored(Candidates.points(blobs.x, blobs.y, blobs.score), scene.geometry)
+    rivals: Rivals = {name: dict.fromkeys(classes, found) for name, found in blind.items()}
+    rivals[UNTRAINED] = dict(zip(classes, untrained.candidates, strict=True))
+    return rivals
+
+
+def with_rivals(
+    record: LocalizationRecord,
+    rivals: Rivals,
+    lesions: Mapping[str, Targets],
+    pairs: Sequence[tuple[str, str]],
+    tolerances: Sequence[float],
+) -> LocalizationRecord:
+    """The record with the matches of others beside its own.
+
+    Args:
+        record: Of one image.
+        rivals: As :func:`rival_candidates` gives them.
+        lesions: The image's lesions, where they are known.
+        pairs: Lesions and the classes whose maps are scored against them.
+        tolerances: Reaches of the hit rule in original pixels.
+    """
+    found: dict[tuple[str, str, str, float], Matches] = {}
+    for (name, candidates), (lesion, label), reach in product(rivals.items(), pairs, tolerances):
+        if lesion in lesions:
+            found[name, lesion, label, reach] = match(candidates[label], lesions[lesion], tolerance=reach)
+    return replace(record, rivals=found)
