@@ -19,6 +19,10 @@ from medmtl.evaluation.candidates import Candidates, peaks, random_candidates
 from medmtl.evaluation.intervals import BoolArray, FloatArray
 from medmtl.evaluation.regions import Region
 
+RANDOM, CONSTANT, CENTER = "random points", "constant map", "center of the field"
+DARK, BRIGHT = "dark blobs (LoG, green)", "bright blobs (LoG, green)"
+"""What reports call the rows."""
+
 BLOB_SIGMAS = (2.0, 4.0, 8.0)
 """Scales of blobs in pixels of an image whose longer side is 1024: lesions of about 6 to 22 pixels across."""
 

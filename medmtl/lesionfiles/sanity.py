@@ -7,14 +7,23 @@ import numpy.typing as npt
 
 from medmtl.evaluation import Candidates, HitRule, random_candidates
 from medmtl.evaluation.rules import AnyOverlap, DiceOverlap, IntersectionOverUnion
-from medmtl.evaluation.sanity import blob_candidates, center_candidates, constant_candidates, field_discs, random_discs
+from medmtl.evaluation.sanity import (
+    BRIGHT,
+    CENTER,
+    CONSTANT,
+    DARK,
+    RANDOM,
+    blob_candidates,
+    center_candidates,
+    constant_candidates,
+    field_discs,
+    random_discs,
+)
 from medmtl.randomness import derive_seed
 
 Field = npt.NDArray[np.bool_]
 Bytes = npt.NDArray[np.uint8]
 
-RANDOM, CONSTANT, CENTER = "random points", "constant map", "center of the field"
-DARK, BRIGHT = "dark blobs (LoG, green)", "bright blobs (LoG, green)"
 DISCS, RANDOM_DISCS = "trick: its points as discs of 2 % of the field", "trick: random such discs by image score"
 POINTS = 100
 """Candidates of the random and the blob rows in an image."""

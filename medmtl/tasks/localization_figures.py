@@ -10,6 +10,7 @@ import numpy as np
 
 from medmtl.evaluation import Findings, Matches, lesion_findings
 from medmtl.evaluation.lesionpoint import lesion_point
+from medmtl.evaluation.sanity import RANDOM
 from medmtl.tasks.base import Settings
 from medmtl.tasks.labels import joined, label_findings, label_row
 from medmtl.tasks.localization_config import LocalizationConfig, ReadingConfig
@@ -104,6 +105,6 @@ def _comparisons(
     records: Sequence[LocalizationRecord], lesion: str, label: str, tolerance: float
 ) -> dict[str, list[Matches | None]]:
     """Rows beside the model's: random points, and whatever else the records hold of all images with known lesions."""
-    rows = {"random points": [record.random.get((lesion, tolerance)) for record in records]}
+    rows = {RANDOM: [record.random.get((lesion, tolerance)) for record in records]}
     names = dict.fromkeys(name for record in records for name, *_ in record.rivals)
     return rows | {name: [record.rivals.get((name, lesion, label, tolerance)) for record in records] for name in names}

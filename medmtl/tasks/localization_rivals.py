@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medmtl.evaluation import Candidates, Matches, Targets, center_candidates, match
-from medmtl.evaluation.sanity import blob_candidates
+from medmtl.evaluation.sanity import BRIGHT, CONSTANT, DARK, blob_candidates
 from medmtl.tasks.base import Scene
 from medmtl.tasks.localization_records import LocalizationPrediction, LocalizationRecord, restored
 
@@ -35,8 +35,8 @@ def rival_candidates(
         classes: Classes of the maps.
         limit: Most candidates of a class.
     """
-    blind = {"constant map (center of the field)": center_candidates(field)}
-    for name, bright in (("bright blobs of the green channel", True), ("dark blobs of the green channel", False)):
+    blind = {CONSTANT: center_candidates(field)}
+    for name, bright in ((BRIGHT, True), (DARK, False)):
         blobs = blob_candidates(scene.image, scene.field, bright=bright, limit=limit)
         blind[name] = restored(Candidates.points(blobs.x, blobs.y, blobs.score), scene.geometry)
     rivals: Rivals = {name: dict.fromkeys(classes, found) for name, found in blind.items()}

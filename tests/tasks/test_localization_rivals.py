@@ -13,6 +13,7 @@ import torch
 import medmtl
 from medmtl.config import TaskBlock
 from medmtl.evaluation import Candidates, lesion_targets
+from medmtl.evaluation.sanity import BRIGHT, CONSTANT, DARK
 from medmtl.geometry import Geometry
 from medmtl.run import RunFolder
 from medmtl.tasks import Localization, Origin, Scene, Settings, build_task
@@ -69,8 +70,8 @@ def test_each_rival_finds_what_it_can(task: Localization):
     assert bright["model"] == 1
     assert dark["model"] == 0
     assert (bright[UNTRAINED], dark[UNTRAINED]) == (0, 1)
-    assert (bright["bright blobs of the green channel"], dark["dark blobs of the green channel"]) == (1, 1)
-    assert bright["constant map (center of the field)"] == dark["constant map (center of the field)"] == 0
+    assert (bright[BRIGHT], dark[DARK]) == (1, 1)
+    assert bright[CONSTANT] == dark[CONSTANT] == 0
     assert "random points" in bright
 
 
@@ -90,5 +91,5 @@ def test_an_evaluation_with_lesions_has_the_rows(small_run: Path, small_manifest
     assert tables
     for path in tables:
         rows = set(pd.read_csv(path)["candidates"])
-        assert rows >= {"model", "random points", UNTRAINED, "bright blobs of the green channel"}
+        assert rows >= {"model", "random points", UNTRAINED, BRIGHT}
     assert json.loads((folder / "metrics.json").read_text())
