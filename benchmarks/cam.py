@@ -34,7 +34,7 @@ def ways(size: int, stride: int, fuse: int) -> dict[str, Callable[[], object]]:
     image = torch.rand(1, 3, size, size)
     view = TaskView(network, "lesions")
     # The layer that the class maps are made of: what else Grad-CAM would be given.
-    layers = [head.merge] if fuse else view.target_layers()
+    layers = view.target_layers()
 
     @torch.no_grad()
     def class_maps() -> object:
