@@ -18,7 +18,7 @@ from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch.nn import functional as F
 
-from medmtl.explanation.cam import cam_map
+from medmtl.explanation.cam import cam_classes, cam_map
 from medmtl.models import ClassMapHead, SharedEncoderNetwork, TaskView, build_encoder
 
 CLASSES = 4
@@ -47,6 +47,9 @@ def ways(size: int, stride: int, fuse: int) -> dict[str, Callable[[], object]]:
     def own_gradcam() -> object:
         return [cam_map(view, image, "gradcam", layers, channel=number) for number in range(CLASSES)]
 
+    def own_classes() -> object:
+        return cam_classes(view, image, "gradcam", layers, range(CLASSES))
+
     def backwards() -> object:
         kept: list[torch.Tensor] = []
         handle = layers[0].register_forward_hook(lambda module, inputs, output: kept.append(output))
@@ -62,7 +65,8 @@ def ways(size: int, stride: int, fuse: int) -> dict[str, Callable[[], object]]:
     return {
         "class maps of the head, one forward pass": class_maps,
         f"Grad-CAM of pytorch-grad-cam, {CLASSES} classes": library,
-        f"Grad-CAM of medmtl, {CLASSES} classes": own_gradcam,
+        f"Grad-CAM of medmtl, {CLASSES} classes one by one": own_gradcam,
+        f"Grad-CAM of medmtl, {CLASSES} classes together": own_classes,
         f"one forward pass and {CLASSES} backward passes to the target layer": backwards,
     }
 

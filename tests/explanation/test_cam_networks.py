@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from medmtl.evaluation.mapquality import rank_correlation
-from medmtl.explanation.cam import CAM_METHODS, cam_maps
+from medmtl.explanation.cam import CAM_METHODS, cam_classes, cam_maps
 from medmtl.explanation.cam.faithfulness import forgotten
 from medmtl.models import (
     ClassificationHead,
@@ -71,6 +71,15 @@ def test_methods_of_many_passes_run_on_the_shared_network(networks, images, meth
     maps = cam_maps(view, images[:1, :, :64, :64], method, view.target_layers(level=2), channel=0)
     assert maps.shape == (1, 64, 64)
     assert np.isfinite(maps).all()
+
+
+@pytest.mark.parametrize("task", ["lesions", "grade"])
+def test_classes_of_a_task_together_are_the_classes_one_by_one(networks, images, task):
+    view = TaskView(networks["shared"], task)
+    for method in ("gradcam", "gradcam++", "hirescam", "finercam", "fullgrad", "shapleycam", "monai-gradcam"):
+        together = cam_classes(view, images, method, view.target_layers(), [0, 1, 2])
+        one_by_one = [cam_maps(view, images, method, view.target_layers(), channel=channel) for channel in range(3)]
+        np.testing.assert_allclose(together, np.stack(one_by_one), atol=1e-5 * max(1.0, together.max()), err_msg=method)
 
 
 def fused(stride=4, pooling="lse"):
