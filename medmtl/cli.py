@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
-from medmtl.datacli import Out, Quiet, data_app
+from medmtl.datacli import data_app
 from medmtl.launching import launch
 from medmtl.lesioncli import lesions
 from medmtl.mapcli import mapquality
+from medmtl.options import AnatomyTable, Device, Export, Ledger, Out, Quiet, Results, Run
 
 app = typer.Typer(
     name="medmtl",
@@ -85,14 +86,12 @@ def train(
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Run,
     manifest: Annotated[Path, typer.Option(help="Manifest of the samples.")],
     split: Annotated[str, typer.Option(help="Split to evaluate; `all` = every row.")] = "test",
-    out: Annotated[Path | None, typer.Option(help="Folder of the results; default: in the run folder.")] = None,
-    ledger: Annotated[
-        Path | None, typer.Option(help="CSV that records every look; default: beside the results.")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: the run's own.")] = None,
+    out: Results = None,
+    ledger: Ledger = None,
+    device: Device = None,
     quiet: Quiet = False,
 ) -> None:
     """Evaluate a run: figures with intervals, tables, one self-contained report."""
@@ -150,7 +149,7 @@ def report(
 
 @app.command()
 def explain(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Run,
     images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
     out: Out = Path("heatmaps"),
     npy: Annotated[bool, typer.Option("--npy", help="Also write the raw maps as NPY (float32).")] = False,
@@ -160,21 +159,13 @@ def explain(
             help="A CAM method of pytorch-grad-cam, by its name, instead of the head's own maps: gradcam, layercam, ..."
         ),
     ] = None,
-    export: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FORMAT,...", help="Also write for other programs: geojson, coco, csv, png16, nifti, mha."
-        ),
-    ] = None,
-    anatomy: Annotated[
-        Path | None,
-        typer.Option(help="CSV of eyes: image, laterality, disc_x, disc_y, disc_diameter, fovea_x, fovea_y."),
-    ] = None,
+    export: Export = None,
+    anatomy: AnatomyTable = None,
     evaluation: Annotated[
         list[Path] | None,
         typer.Option(help="Evaluation folder outside of the run whose figures the page gives; may be repeated."),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: the run's own.")] = None,
+    device: Device = None,
     quiet: Quiet = False,
 ) -> None:
     """Make heat maps: overlays on a fixed scale, raw maps, candidates, one index page."""
