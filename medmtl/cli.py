@@ -44,7 +44,7 @@ def _options(
 
 
 @app.command()
-def demo(out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("demo"), quiet: Quiet = False) -> None:
+def demo(out: Out = Path("demo"), quiet: Quiet = False) -> None:
     """Train, evaluate and explain a three-task model on synthetic fundus images: a few minutes on two CPU cores."""
     from medmtl.progress import Progress
     from medmtl.workflows.demo import run_demo
@@ -97,19 +97,14 @@ def evaluate(
     """Evaluate a run: figures with intervals, tables, one self-contained report."""
     from medmtl.progress import Progress
     from medmtl.workflows.evaluating import evaluate as run_evaluation
+    from medmtl.workflows.evaluating import result_lines
 
     asked = None if split == "all" else split
     done = run_evaluation(
         run, manifest, split=asked, out=out, ledger=ledger, device=device, progress=Progress(quiet=quiet)
     )
-    for result in done.results:
-        for task in result.tasks:
-            for metric in task.metrics:
-                value = metric.interval
-                typer.echo(
-                    f"{task.dataset}  {task.task}  {metric.label}  {value.value:.3f}  ({value.low:.3f} to {value.high:.3f})  n={metric.n}"
-                )
-    typer.echo(f"report {done.report}")
+    for line in result_lines(done):
+        typer.echo(line)
 
 
 @app.command()
@@ -122,7 +117,7 @@ def recalibrate(
             "--set", metavar="KEY.PATH=VALUE", help="Change a key that no weight depends on; may be repeated."
         ),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: the run's own.")] = None,
+    device: Device = None,
     quiet: Quiet = False,
 ) -> None:
     """Make a run with the same weights that looks, picks candidates or counts otherwise; validation chooses anew."""
