@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from medmtl.launching import launch
+from medmtl.options import AnatomyTable, Export
 
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
@@ -22,16 +23,8 @@ def heatmaps(
     ],
     images: Annotated[Path, typer.Argument(help="Folder of images, or one image.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="Folder to write the results to.")] = Path("heatmaps"),
-    export: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FORMAT,...", help="Also write for other programs: geojson, coco, csv, png16, nifti, mha."
-        ),
-    ] = None,
-    anatomy: Annotated[
-        Path | None,
-        typer.Option(help="CSV of eyes: image, laterality, disc_x, disc_y, disc_diameter, fovea_x, fovea_y."),
-    ] = None,
+    export: Export = None,
+    anatomy: AnatomyTable = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result and errors.")] = False,
 ) -> None:
     """Show where a model sees signs of disease. Research use only: not a diagnosis.

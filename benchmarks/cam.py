@@ -18,7 +18,7 @@ from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch.nn import functional as F
 
-from medmtl.explanation.cam import cam_map
+from medmtl.explanation.cam import cam_classes, cam_map
 from medmtl.models import ClassMapHead, SharedEncoderNetwork, TaskView, build_encoder
 
 CLASSES = 4
@@ -34,7 +34,7 @@ def ways(size: int, stride: int, fuse: int) -> dict[str, Callable[[], object]]:
     image = torch.rand(1, 3, size, size)
     view = TaskView(network, "lesions")
     # The layer that the class maps are made of: what else Grad-CAM would be given.
-    layers = [head.merge] if fuse else view.target_layers()
+    layers = view.target_layers()
 
     @torch.no_grad()
     def class_maps() -> object:
@@ -46,6 +46,9 @@ def ways(size: int, stride: int, fuse: int) -> dict[str, Callable[[], object]]:
 
     def own_gradcam() -> object:
         return [cam_map(view, image, "gradcam", layers, channel=number) for number in range(CLASSES)]
+
+    def own_classes() -> object:
+        return cam_classes(view, image, "gradcam", layers, range(CLASSES))
 
     def backwards() -> object:
         kept: list[torch.Tensor] = []
@@ -62,7 +65,8 @@ def ways(size: int, stride: int, fuse: int) -> dict[str, Callable[[], object]]:
     return {
         "class maps of the head, one forward pass": class_maps,
         f"Grad-CAM of pytorch-grad-cam, {CLASSES} classes": library,
-        f"Grad-CAM of medmtl, {CLASSES} classes": own_gradcam,
+        f"Grad-CAM of medmtl, {CLASSES} classes one by one": own_gradcam,
+        f"Grad-CAM of medmtl, {CLASSES} classes together": own_classes,
         f"one forward pass and {CLASSES} backward passes to the target layer": backwards,
     }
 

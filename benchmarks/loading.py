@@ -32,8 +32,8 @@ from medmtl.data.loading import Batch, ViewDataset
 from medmtl.data.synthetic import write_dataset
 from medmtl.optim import Services
 from medmtl.progress import Progress
-from medmtl.training.engine import train_step
 from medmtl.training.problem import to_device
+from medmtl.training.stepping import train_step
 from medmtl.training.windows import WindowSource, make_feed
 from medmtl.workflows.setup import Setup, ViewData, view_data
 

@@ -19,8 +19,8 @@ from medmtl.data.loading import Batch
 from medmtl.data.synthetic import write_dataset
 from medmtl.optim import Services
 from medmtl.progress import Progress
-from medmtl.training.engine import train_step
 from medmtl.training.schedule import adamw_factory
+from medmtl.training.stepping import train_step
 from medmtl.training.windows import make_feed
 from medmtl.workflows.setup import Setup, view_data
 

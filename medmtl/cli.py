@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
-from medmtl.datacli import Out, Quiet, data_app
+from medmtl.datacli import data_app
 from medmtl.launching import launch
 from medmtl.lesioncli import lesions
 from medmtl.mapcli import mapquality
+from medmtl.options import AnatomyTable, Device, Export, Ledger, Out, Quiet, Results, Run
 
 app = typer.Typer(
     name="medmtl",
@@ -43,7 +44,7 @@ def _options(
 
 
 @app.command()
-def demo(out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("demo"), quiet: Quiet = False) -> None:
+def demo(out: Out = Path("demo"), quiet: Quiet = False) -> None:
     """Train, evaluate and explain a three-task model on synthetic fundus images: a few minutes on two CPU cores."""
     from medmtl.progress import Progress
     from medmtl.workflows.demo import run_demo
@@ -85,32 +86,25 @@ def train(
 
 @app.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Run,
     manifest: Annotated[Path, typer.Option(help="Manifest of the samples.")],
     split: Annotated[str, typer.Option(help="Split to evaluate; `all` = every row.")] = "test",
-    out: Annotated[Path | None, typer.Option(help="Folder of the results; default: in the run folder.")] = None,
-    ledger: Annotated[
-        Path | None, typer.Option(help="CSV that records every look; default: beside the results.")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: the run's own.")] = None,
+    out: Results = None,
+    ledger: Ledger = None,
+    device: Device = None,
     quiet: Quiet = False,
 ) -> None:
     """Evaluate a run: figures with intervals, tables, one self-contained report."""
     from medmtl.progress import Progress
     from medmtl.workflows.evaluating import evaluate as run_evaluation
+    from medmtl.workflows.evaluating import result_lines
 
     asked = None if split == "all" else split
     done = run_evaluation(
         run, manifest, split=asked, out=out, ledger=ledger, device=device, progress=Progress(quiet=quiet)
     )
-    for result in done.results:
-        for task in result.tasks:
-            for metric in task.metrics:
-                value = metric.interval
-                typer.echo(
-                    f"{task.dataset}  {task.task}  {metric.label}  {value.value:.3f}  ({value.low:.3f} to {value.high:.3f})  n={metric.n}"
-                )
-    typer.echo(f"report {done.report}")
+    for line in result_lines(done):
+        typer.echo(line)
 
 
 @app.command()
@@ -123,7 +117,7 @@ def recalibrate(
             "--set", metavar="KEY.PATH=VALUE", help="Change a key that no weight depends on; may be repeated."
         ),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: the run's own.")] = None,
+    device: Device = None,
     quiet: Quiet = False,
 ) -> None:
     """Make a run with the same weights that looks, picks candidates or counts otherwise; validation chooses anew."""
@@ -150,7 +144,7 @@ def report(
 
 @app.command()
 def explain(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Run,
     images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
     out: Out = Path("heatmaps"),
     npy: Annotated[bool, typer.Option("--npy", help="Also write the raw maps as NPY (float32).")] = False,
@@ -160,21 +154,13 @@ def explain(
             help="A CAM method of pytorch-grad-cam, by its name, instead of the head's own maps: gradcam, layercam, ..."
         ),
     ] = None,
-    export: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FORMAT,...", help="Also write for other programs: geojson, coco, csv, png16, nifti, mha."
-        ),
-    ] = None,
-    anatomy: Annotated[
-        Path | None,
-        typer.Option(help="CSV of eyes: image, laterality, disc_x, disc_y, disc_diameter, fovea_x, fovea_y."),
-    ] = None,
+    export: Export = None,
+    anatomy: AnatomyTable = None,
     evaluation: Annotated[
         list[Path] | None,
         typer.Option(help="Evaluation folder outside of the run whose figures the page gives; may be repeated."),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: the run's own.")] = None,
+    device: Device = None,
     quiet: Quiet = False,
 ) -> None:
     """Make heat maps: overlays on a fixed scale, raw maps, candidates, one index page."""

@@ -8,11 +8,9 @@ from typing import Annotated
 import typer
 
 from medmtl.data.synthesis.domain import DOMAINS
+from medmtl.options import Seed
 
 data_app = typer.Typer(help="Make, split, list and inspect data sets.", no_args_is_help=True)
-
-Out = Annotated[Path, typer.Option(help="Folder to write.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors.")]
 
 
 @data_app.command("list")
@@ -49,7 +47,7 @@ def data_make(
 def data_synth(
     out: Annotated[Path, typer.Option(help="Folder to make.")],
     n: Annotated[int, typer.Option("--n", min=1, help="Number of images.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
+    seed: Seed = 0,
     size: Annotated[int, typer.Option(min=64, max=8192, help="Side of the images, in pixels.")] = 512,
     domain: Annotated[str, typer.Option(help=f"Camera and population: {', '.join(DOMAINS)}.")] = "standard",
 ) -> None:
@@ -68,7 +66,7 @@ def data_split(
     out: Annotated[Path, typer.Option(help="Manifest to write (.csv or .parquet).")],
     test: Annotated[float, typer.Option(help="Share of the patients for testing.")] = 0.2,
     val: Annotated[float, typer.Option(help="Share of the patients for validation.")] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="Seed.")] = 0,
+    seed: Seed = 0,
     stratify: Annotated[
         list[str] | None, typer.Option(metavar="LABEL", help="Label to spread evenly; may be repeated.")
     ] = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from medmtl.datacli import Quiet
+from medmtl.options import Quiet
 
 
 class Extract(Enum):

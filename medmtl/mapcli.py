@@ -7,21 +7,19 @@ from typing import Annotated
 
 import typer
 
-from medmtl.datacli import Quiet
+from medmtl.options import Device, Ledger, Quiet, Results, Run
 
 
 def mapquality(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: Run,
     manifest: Annotated[Path, typer.Option(help="Manifest of images with lesion masks.")],
     split: Annotated[str, typer.Option(help="Split to look at; `all` = every row.")] = "val",
     method: Annotated[
         list[str] | None, typer.Option(help="`head` (the default) or a CAM method, as for `explain`; may be repeated.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the results; default: in the run folder.")] = None,
-    ledger: Annotated[
-        Path | None, typer.Option(help="CSV that records every look; default: beside the results.")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N; default: the run's own.")] = None,
+    out: Results = None,
+    ledger: Ledger = None,
+    device: Device = None,
     quiet: Quiet = False,
 ) -> None:
     """Measure maps: do they point at the lesions, does the network use what they show, does training change them."""

@@ -1,32 +1,36 @@
-"""Writes the tables of methods and measures into docs/heat-maps.md: `python scripts/make_heatmap_reference.py`."""
+"""Writes the tables of methods and measures into docs/heat-maps.md.
+
+``--check`` writes nothing and leaves with exit code 1 where the committed tables are not what the code says.
+"""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
+
+import typer
+from reference_page import DOCS, Check, keep_or_check, markdown_table
 
 from medmtl.explanation.cam import CAM_METHODS
 from medmtl.workflows.mapquality import MEASURES
 
-PAGE = Path(__file__).parents[1] / "docs" / "heat-maps.md"
+TARGET = DOCS / "heat-maps.md"
 
 
 def methods_table() -> str:
     """The methods of class activation mapping, a row each."""
-    rows = ["| name | method | values | knows the class | cost | normalized by its definition |", "| --- " * 6 + "|"]
+    rows = []
     for name in CAM_METHODS:
         entry = CAM_METHODS.get(name)
         known = "yes" if entry.by_class else "no"
-        cells = (f"`{name}`", f"{entry.title} ({entry.source})", entry.unit, known, entry.cost, entry.normalized or "–")
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
+        told = f"{entry.title} ({entry.source})"
+        rows.append([f"`{name}`", told, entry.unit, known, entry.cost, entry.normalized or "–"])
+    head = ["name", "method", "values", "knows the class", "cost", "normalized by its definition"]
+    return markdown_table(head, rows)
 
 
 def measures_table() -> str:
     """The measures of map quality, a row each."""
-    return "\n".join(
-        ["| measure | is |", "| --- | --- |", *(f"| `{name}` | {text} |" for name, text in MEASURES.items())]
-    )
+    return markdown_table(["measure", "is"], [[f"`{name}`", text] for name, text in MEASURES.items()])
 
 
 def filled(text: str) -> str:
@@ -37,5 +41,10 @@ def filled(text: str) -> str:
     return text
 
 
+def main(check: Check = False) -> None:
+    """Write the tables of docs/heat-maps.md, or check them."""
+    keep_or_check(TARGET, filled(TARGET.read_text(encoding="utf-8")), "the code says", check=check)
+
+
 if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    typer.run(main)

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Annotated, Any
+from collections.abc import Iterator
 
 import typer
+from reference_page import DOCS, Check, default_text, keep_or_check, markdown_table
 
-from medmtl.files import write_text
 from medmtl.optim import Method, MethodInfo, argument_names, methods
 
-TARGET = Path(__file__).parents[1] / "docs" / "methods.md"
+TARGET = DOCS / "methods.md"
 FAMILIES = {
     "weighting": "Loss weighting: one weight a task, then most often one backward pass.",
     "aggregation": "Gradient aggregation: the tasks' gradients, one by one, become one direction on shared parameters.",
@@ -158,28 +155,9 @@ def _fenced(found: re.Match[str]) -> str:
     return f":\n\n```\n{inspect.cleandoc(found[1])}\n```\n"
 
 
-def markdown_table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A Markdown table; bars inside cells are escaped."""
-    titles = list(head)
-    lines = [titles, ["---"] * len(titles), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def default_text(value: Any) -> str:
-    """A default as it is written in YAML."""
-    if value is inspect.Parameter.empty:
-        return "required"
-    return "empty" if value is None else f"`{str(value).lower() if isinstance(value, bool) else value}`"
-
-
-def main(check: Annotated[bool, typer.Option("--check", help="Only say whether the file is current.")] = False) -> None:
+def main(check: Check = False) -> None:
     """Write docs/methods.md, or check it."""
-    text = reference()
-    if not check:
-        write_text(TARGET, text)
-    elif not TARGET.is_file() or TARGET.read_text(encoding="utf-8") != text:
-        typer.echo(f"error: {TARGET.name} is not what the methods say; run scripts/make_method_reference.py", err=True)
-        sys.exit(1)
+    keep_or_check(TARGET, reference(), "the methods say", check=check)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from itertools import combinations
 
 import pandas as pd
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from medmtl.comparison.collecting import Results
 from medmtl.comparison.content import Content
@@ -14,6 +13,7 @@ from medmtl.comparison.plots import delta_against_seconds, rate_sensitivity, tra
 from medmtl.comparison.selection import Choice
 from medmtl.comparison.spec import SINGLE_TASK
 from medmtl.comparison.tables import delta_frame, interval_frame, short_frame
+from medmtl.reporting.layout import page_environment
 from medmtl.reporting.page import Grid, Panel, svg_uri
 from medmtl.reporting.tables import DASH, format_cell, format_number
 
@@ -22,7 +22,7 @@ def render(content: Content) -> str:
     """Gives the page as HTML text; everything in it that comes from a file is escaped."""
     plan, rows, results = content.plan, content.rows, content.results
     return (
-        _environment()
+        page_environment("medmtl.comparison")
         .get_template("comparison.html")
         .render(
             title=plan.spec.name,
@@ -38,17 +38,6 @@ def render(content: Content) -> str:
             draws=plan.base.evaluation.bootstrap,
             single=plan.spec.single_task,
         )
-    )
-
-
-def _environment() -> Environment:
-    # Names of rows, tasks and cells come from files: escape all, mark nothing safe.
-    return Environment(
-        loader=ChoiceLoader([PackageLoader("medmtl.comparison"), PackageLoader("medmtl.reporting")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
     )
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,11 +21,9 @@ from medmtl.data.samples import Sample
 from medmtl.data.sampling import Draw
 from medmtl.data.targets import AnyTarget
 from medmtl.data.transforms import FINE, random_transforms
-from medmtl.errors import MedmtlError, TrainingError
+from medmtl.data.workers import StartWorker, checked
+from medmtl.errors import MedmtlError
 from medmtl.progress import Progress
-
-_WATCH = 2.0
-"""Seconds between two looks of a loader process at whether its parent still lives."""
 
 
 @dataclass(frozen=True)
@@ -149,38 +145,6 @@ class _Collate:
         return failed if failed is not None else collate(self.view, items)
 
 
-def checked(batches: Iterable[Batch | MedmtlError]) -> Generator[Batch, None, None]:
-    """Batches as a loader gives them; its processes end with the iteration, however that ends.
-
-    Raises:
-        MedmtlError: What a worker ran into, or that a worker was killed.
-    """
-    with _signals_held():
-        iterator = iter(batches)
-    try:
-        for batch in iterator:
-            if isinstance(batch, MedmtlError):
-                raise batch
-            yield batch
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        remedy = "the memory may be used up: fewer data.workers, or data.cache=disk"
-        raise TrainingError("a loader process died", found=str(error).split(".")[0], remedy=remedy) from None
-    finally:
-        del iterator  # a traceback may keep this frame alive, and with it the processes
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Processes started in the block have SIGINT and SIGTERM blocked from their first instant on."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 class _StreamSampler(Sampler[list[Draw]]):
     """The draws of batches, made anew for each iteration."""
 
@@ -211,7 +175,7 @@ def training_loader(
         pin_memory=pin,
         prefetch_factor=2 if workers else None,
         generator=torch.Generator(),  # or starting workers would draw from the global stream and resume would differ
-        worker_init_fn=_StartWorker(os.getpid()),
+        worker_init_fn=StartWorker(os.getpid()),
     )
     return checked(loader)
 
@@ -226,34 +190,6 @@ def evaluation_loader(
         collate_fn=_Collate(view),
         num_workers=workers,
         generator=torch.Generator(),
-        worker_init_fn=_StartWorker(os.getpid()),
+        worker_init_fn=StartWorker(os.getpid()),
     )
     return checked(loader)
-
-
-class _StartWorker:
-    """Sets a loader process up: one thread, because the step has the cores; and to stop is its parent's business.
-
-    Args:
-        parent: The process that makes the loader. A worker that asked for it itself might find it dead already, and
-            torch's own watch, which does that, would then wait for ever.
-    """
-
-    def __init__(self, parent: int) -> None:
-        self.parent = parent
-
-    def __call__(self, _: int) -> None:
-        import cv2
-
-        torch.set_num_threads(1)
-        cv2.setNumThreads(0)
-        threading.Thread(target=_obey_parent, args=(self.parent,), daemon=True).start()
-
-
-def _obey_parent(parent: int) -> None:
-    """Ends this process with its parent or at its word, and not on a signal to the whole group: the parent saves first."""
-    while os.getppid() == parent:
-        sent = signal.sigtimedwait({signal.SIGINT, signal.SIGTERM}, _WATCH)
-        if sent is not None and sent.si_signo == signal.SIGTERM and sent.si_pid == parent:
-            break
-    os._exit(0)

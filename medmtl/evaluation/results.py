@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias, cast
 
-import numpy as np
 import pandas as pd
 
 from medmtl.errors import EvaluationError
+from medmtl.evaluation.plainvalues import known_fields, number, plain
 
 FORMAT = 1
 """Version of the JSON form; a reader refuses a newer one."""
@@ -188,7 +188,7 @@ class EvaluationResult:
                 remedy=f"this version reads up to format {FORMAT}: upgrade medmtl",
             )
         try:
-            return cls(**_known(cls, data) | {"tasks": tuple(_task(task) for task in data.get("tasks", ()))})
+            return cls(**known_fields(cls, data) | {"tasks": tuple(_task(task) for task in data.get("tasks", ()))})
         except (TypeError, KeyError, AttributeError) as error:
             raise EvaluationError("this is not a saved evaluation result", found=error) from error
 
@@ -198,45 +198,19 @@ def as_floats(values: Iterable[float]) -> Floats:
     return tuple(float(value) for value in values)
 
 
-def plain(value: Any) -> Any:
-    """Gives dataclasses, tables, arrays and numbers as JSON values; what is not finite becomes None."""
-    if isinstance(value, pd.DataFrame):
-        rows = value.astype(object).to_numpy().tolist()
-        return {"columns": [str(column) for column in value.columns], "rows": plain(rows)}
-    if is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return None if value is pd.NA or value is pd.NaT else value
-
-
-def _known(cls: type, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Keeps the keys a class has (a later minor version may have added some) and turns lists into tuples."""
-    names = {field.name for field in fields(cls)}
-    return {key: tuple(item) if isinstance(item, list) else item for key, item in data.items() if key in names}
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
-
-
 def _interval(data: Mapping[str, Any]) -> Interval:
-    return Interval(_number(data["value"]), _number(data["low"]), _number(data["high"]), data["method"])
+    return Interval(number(data["value"]), number(data["low"]), number(data["high"]), data["method"])
 
 
 def _curve(data: Mapping[str, Any]) -> Curve:
-    columns = {name: tuple(_number(value) for value in data[name]) for name in ("x", "y", "low", "high")}
-    points = tuple(CurvePoint(_number(p["x"]), _number(p["y"]), p["label"]) for p in data["points"])
-    return Curve(**_known(Curve, data) | columns | {"points": points})
+    columns = {name: tuple(number(value) for value in data[name]) for name in ("x", "y", "low", "high")}
+    points = tuple(CurvePoint(number(p["x"]), number(p["y"]), p["label"]) for p in data["points"])
+    return Curve(**known_fields(Curve, data) | columns | {"points": points})
 
 
 def _table(data: Mapping[str, Any]) -> Table:
     frame = pd.DataFrame(data["frame"]["rows"], columns=data["frame"]["columns"])
-    return Table(**_known(Table, data) | {"frame": frame})
+    return Table(**known_fields(Table, data) | {"frame": frame})
 
 
 def _confusion(data: Mapping[str, Any]) -> Confusion:
@@ -244,11 +218,11 @@ def _confusion(data: Mapping[str, Any]) -> Confusion:
 
 
 def _example(data: Mapping[str, Any]) -> Example:
-    return Example(**_known(Example, data) | {"score": _number(data["score"])})
+    return Example(**known_fields(Example, data) | {"score": number(data["score"])})
 
 
 def _metric(data: Mapping[str, Any]) -> Metric:
-    return Metric(**_known(Metric, data) | {"interval": _interval(data["interval"])})
+    return Metric(**known_fields(Metric, data) | {"interval": _interval(data["interval"])})
 
 
 _READERS = {
@@ -262,4 +236,4 @@ _READERS = {
 
 def _task(data: Mapping[str, Any]) -> TaskResult:
     read = {name: tuple(reader(item) for item in data.get(name, ())) for name, reader in _READERS.items()}
-    return TaskResult(**_known(TaskResult, data) | read)
+    return TaskResult(**known_fields(TaskResult, data) | read)

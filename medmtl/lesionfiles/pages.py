@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
 from medmtl.evaluation import EvaluationResult
 from medmtl.explanation.panel import RESEARCH_ONLY
+from medmtl.reporting.layout import page_environment
 from medmtl.reporting.page import task_views
 from medmtl.reporting.tables import format_number
 
@@ -89,7 +88,7 @@ def render_index(
         "tasks": task_views([result], files, {}),
         "research_only": RESEARCH_ONLY,
     }
-    return _environment().get_template("lesions.html").render(**content)
+    return page_environment("medmtl.lesionfiles").get_template("lesions.html").render(**content)
 
 
 def render_image(images: Sequence[ImagePage], number: int) -> str:
@@ -108,17 +107,4 @@ def render_image(images: Sequence[ImagePage], number: int) -> str:
         "after": names[number + 1] if number + 1 < len(names) else "",
         "research_only": RESEARCH_ONLY,
     }
-    return _environment().get_template("image.html").render(**content)
-
-
-def _environment() -> Environment:
-    # The look is the report's; names of images and classes may be anybody's: escape all, mark nothing safe.
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader("medmtl.lesionfiles"), PackageLoader("medmtl.reporting")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = format_number
-    return environment
+    return page_environment("medmtl.lesionfiles").get_template("image.html").render(**content)

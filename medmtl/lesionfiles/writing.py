@@ -12,7 +12,8 @@ import pandas as pd
 from PIL import Image
 
 from medmtl.evaluation import Curve, EvaluationResult, pooled_froc
-from medmtl.evaluation.results import FORMAT, plain
+from medmtl.evaluation.plainvalues import plain
+from medmtl.evaluation.results import FORMAT
 from medmtl.explanation.shown import safe_names
 from medmtl.files import atomic_write, write_text
 from medmtl.lesionfiles.drawing import Bytes, Shown, draw_outcomes

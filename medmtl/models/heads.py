@@ -34,6 +34,10 @@ class Head(nn.Module, ABC):
             valid: Field of view (B, 1, H, W), boolean or 0/1; None where all pixels count.
         """
 
+    def merged(self) -> nn.Module | None:
+        """The part that fuses levels to (B, C, h, w), which class-activation methods look at; None: the deepest level."""
+        return None
+
 
 class ClassificationHead(Head):
     """Global average pooling of the coarsest level, dropout, one linear layer.
@@ -149,6 +153,10 @@ class ClassMapHead(Head):
             maps - self.output.bias[:, None, None] if self.keep_evidence and self.output.bias is not None else None
         )
         return ClassMaps(maps, self.pooled(maps, valid, scores), scores, evidence)
+
+    def merged(self) -> nn.Module | None:
+        """The fusion of the levels; None without one."""
+        return self.merge if isinstance(self.merge, TopDownFusion) else None
 
     def pooled(self, maps: Tensor, valid: Tensor | None = None, attention: Tensor | None = None) -> Tensor:
         """From maps of this head, also merged ones, to the image's logits (B, C).

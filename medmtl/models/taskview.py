@@ -45,11 +45,15 @@ class TaskView(nn.Module):
         return logits[:, self.channel : self.channel + 1]
 
     def target_layers(self, level: int | None = None) -> list[nn.Module]:
-        """The module whose output is an encoder level, for ``target_layers`` of a class-activation method.
+        """The module whose output a class-activation method looks at, for its ``target_layers``.
 
         Args:
-            level: From 1; None for the deepest level that the task reads.
+            level: The encoder level, from 1; None for what the task's head reads: the levels that it fuses, where it
+                fuses some (the deepest level alone is a part of them), else the deepest level.
         """
+        merged = None if level else self.network.heads[self.task].merged()  # type: ignore[index, union-attr]
+        if merged is not None:
+            return [merged]
         chosen = level or self.network.levels_of(self.task)  # type: ignore[operator]
         stages = self.network.encoder_of(self.task).stages()  # type: ignore[operator]
         return [stages[chosen - 1][-1]]

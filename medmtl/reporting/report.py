@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from medmtl.evaluation.results import EvaluationResult
 from medmtl.files import write_text
 from medmtl.reporting.artifacts import Artifact, artifacts, write_artifacts, write_metrics
 from medmtl.reporting.chart import Chart
+from medmtl.reporting.layout import page_environment
 from medmtl.reporting.page import Grid, Panel, PanelGroup, PictureKey, frame_grid, svg_uri, task_views
 from medmtl.reporting.summary import RunSummary
 from medmtl.reporting.tables import DASH, format_number
@@ -74,7 +73,7 @@ def render_page(
     """Gives the report as HTML text; arguments and errors as :func:`write_report`."""
     paths = {id(file.owner): file.path for file in files if file.owner is not None}
     return (
-        _environment()
+        page_environment()
         .get_template("report.html")
         .render(
             run=run,
@@ -89,19 +88,6 @@ def render_page(
             dash=DASH,
         )
     )
-
-
-def _environment() -> Environment:
-    # Everything shown may come from a file name or a table that somebody else wrote: escape all, mark nothing safe.
-    environment = Environment(
-        loader=PackageLoader("medmtl.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = format_number
-    return environment
 
 
 def _facts(results: Sequence[EvaluationResult], run: RunSummary) -> dict[str, str]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from pydantic import Field, field_validator
 from torch import Tensor
 
 from medmtl.data.targets import IndexTarget, LabelClass, LabelTarget, canonical_label
@@ -19,9 +18,9 @@ from medmtl.evaluation import Findings, confusion_counts, grading_findings, quad
 from medmtl.geometry import Geometry
 from medmtl.models import ClassificationHead, Encoder, Head
 from medmtl.optim import TaskLoss
-from medmtl.tasks.base import Origin, Settings, Task, TaskConfig, tasks
+from medmtl.tasks.base import Origin, Settings, Task, tasks
+from medmtl.tasks.classification_config import ClassificationConfig
 from medmtl.tasks.labels import (
-    LabelConfig,
     auc_figures,
     check_distinct,
     label_classes,
@@ -37,33 +36,6 @@ if TYPE_CHECKING:
     from medmtl.data.samples import Sample
 
 Prediction = npt.NDArray[np.float32]
-Mode = Literal["labels", "multiclass", "ordinal"]
-
-
-class ClassificationConfig(TaskConfig):
-    """Keys of a classification task."""
-
-    mode: Mode = Field(
-        "labels",
-        description="`labels`: independent yes/no classes (one = binary); `multiclass`: one of several; `ordinal`: a grade.",
-    )
-    column: str | None = Field(None, description="Label column without `label:`; default: the task's name.")
-    classes: list[str] | dict[str, LabelConfig] = Field(
-        default_factory=list,
-        description="`multiclass`, `ordinal`: the cell texts in order. `labels`: class → column and positive texts; empty = one class, the task's name.",
-    )
-    positive: list[str | int] = Field(
-        default_factory=list, description="`labels` with one class: cell texts that mean yes; default 1."
-    )
-    dropout: float = Field(0.2, ge=0, lt=1, description="Dropout before the last layer.")
-
-    @field_validator("classes", mode="before")
-    @classmethod
-    def _numbers_as_text(cls, value: Any) -> Any:
-        """A grade is written 0, 1, 2 by most: cell texts all the same."""
-        if not isinstance(value, list):
-            return value
-        return [str(item) if isinstance(item, int) and not isinstance(item, bool) else item for item in value]
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,16 @@ from torch import Tensor
 
 from medmtl.data.targets import LabelTarget, MaskLayer, MaskTarget
 from medmtl.data.transforms import AnyTarget
-from medmtl.errors import ConfigError, suggestion
-from medmtl.evaluation import Candidates, Findings, lesion_targets, match, random_candidates
+from medmtl.evaluation import Candidates, Findings, match, random_candidates
 from medmtl.geometry import Geometry
 from medmtl.models import ClassMapHead, ClassMaps, Encoder, Head
 from medmtl.optim import TaskLoss
 from medmtl.randomness import derive_seed
 from medmtl.tasks.base import Origin, Scene, Settings, Task, tasks
 from medmtl.tasks.inference_config import InferenceConfig
-from medmtl.tasks.labels import auc_figures, label_classes, label_thresholds
+from medmtl.tasks.labels import auc_figures, label_thresholds
 from medmtl.tasks.localization_candidates import DiscConfig, calibration_scores, map_candidates, without_rim
-from medmtl.tasks.localization_config import LesionConfig, LocalizationConfig
+from medmtl.tasks.localization_config import LocalizationConfig
 from medmtl.tasks.localization_figures import localization_findings, localization_row
 from medmtl.tasks.localization_losses import class_masks, label_and_mask_loss, label_loss, training_masks
 from medmtl.tasks.localization_records import (
@@ -33,13 +32,13 @@ from medmtl.tasks.localization_records import (
     LocalizationRecord,
     LocalizationTruth,
     evidence_picture,
-    lesion_mask,
     probability_of_truth,
     restored,
     stack_labels,
     stack_scores,
 )
 from medmtl.tasks.localization_rivals import rival_candidates, with_rivals
+from medmtl.tasks.localization_targets import localization_targets
 
 if TYPE_CHECKING:
     from medmtl.data.samples import Sample
@@ -55,41 +54,22 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
 
     def __init__(self, name: str, config: LocalizationConfig) -> None:
         super().__init__(name, config)
-        if not config.classes:
-            raise ConfigError("a localization needs at least one class", where=f"tasks.{name}.classes")
-        self._target = LabelTarget(name, label_classes(name, config.classes, name))
-        self._readings = LabelTarget(name, tuple(item.label for item in config.readings))
-        lesions = config.lesions or {label: LesionConfig() for label in self.classes}
-        self._lesions = {lesion: self._lesion(lesion, item) for lesion, item in lesions.items()}
-        self._pairs = [(lesion, label) for lesion, item in lesions.items() for label in (item.maps or [lesion])]
-        named = [label for _, label in self._pairs] + [item.map for item in config.readings]
-        for label in [*named, *(config.masks.columns if config.masks is not None else ())]:
-            if label not in self.classes:
-                raise ConfigError(
-                    "there is no map of this class",
-                    where=f"tasks.{name}",
-                    found=f"'{label}'",
-                    remedy=suggestion(label, self.classes),
-                )
-
-    def _lesion(self, lesion: str, config: LesionConfig) -> MaskTarget:
-        columns = config.columns or [f"{self.name}.{lesion}"]
-        return MaskTarget(self.name, tuple(MaskLayer(lesion, column) for column in columns))
+        self._targets = localization_targets(name, config)
 
     @property
     def target(self) -> LabelTarget:
         """Image-level labels: the places of lesions are not asked for in training, unless ``masks`` says so."""
-        return self._target
+        return self._targets.labels
 
     @property
     def truth_targets(self) -> tuple[AnyTarget, ...]:
         """The labels, and the masks of lesions."""
-        return (self._target, *self._lesions.values())
+        return (self._targets.labels, *self._targets.lesions.values())
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Classes of the maps."""
-        return tuple(item.name for item in self._target.classes)
+        return self._targets.classes
 
     @property
     def inference(self) -> InferenceConfig | None:
@@ -169,19 +149,12 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
 
     def truth(self, sample: Sample, shape: tuple[int, int]) -> LocalizationTruth:
         """Labels, readings and lesions in original pixels."""
-        masks = {lesion: lesion_mask(sample, target, shape) for lesion, target in self._lesions.items()}
-        known = [mask for mask in masks.values() if mask is not None]
-        return LocalizationTruth(
-            labels=self.target.encode(sample),
-            readings=self._readings.encode(sample),
-            lesions={lesion: None if mask is None else lesion_targets(mask) for lesion, mask in masks.items()},
-            lesion_mask=np.any(known, axis=0) if known else None,
-        )
+        return self._targets.truth(sample, shape)
 
     def batch_truth(self, target: npt.NDArray[Any]) -> LocalizationTruth:
         """A batch's labels."""
         nothing = np.full(len(self.config.readings), np.nan, dtype=np.float32)
-        return LocalizationTruth(target, nothing, dict.fromkeys(self._lesions))
+        return LocalizationTruth(target, nothing, dict.fromkeys(self._targets.lesions))
 
     def record(
         self, prediction: LocalizationPrediction, truth: LocalizationTruth, field: npt.NDArray[np.bool_], origin: Origin
@@ -195,7 +168,7 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
             (lesion, label, reach): match(candidates[label], lesions[lesion], tolerance=reach)
             if lesion in lesions
             else None
-            for (lesion, label), reach in product(self._pairs, self.config.tolerances)
+            for (lesion, label), reach in product(self._targets.pairs, self.config.tolerances)
         }
         chance = self._random(field, origin) if lesions else Candidates.none()
         return LocalizationRecord(
@@ -213,7 +186,7 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
 
     def wants_rivals(self, sample: Sample) -> bool:
         """Where the lesions of an image are known."""
-        return any(all(column in sample.masks for column in item.columns) for item in self._lesions.values())
+        return self._targets.lesions_known(sample)
 
     def beside(
         self,
@@ -226,7 +199,7 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
         """The record with blobs, a constant map and the network before training beside it."""
         rivals = rival_candidates(field, scene, untrained, self.classes, self.config.candidates.limit)
         lesions = {name: item for name, item in truth.lesions.items() if item is not None}
-        return with_rivals(record, rivals, lesions, self._pairs, self.config.tolerances)
+        return with_rivals(record, rivals, lesions, self._targets.pairs, self.config.tolerances)
 
     def _random(self, field: npt.NDArray[np.bool_], origin: Origin) -> Candidates:
         generator = np.random.default_rng(derive_seed(self.seed, "random candidates", origin.sample_id))
@@ -255,8 +228,7 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
 
     def findings(self, records: Sequence[LocalizationRecord], settings: Settings) -> Findings:
         """Image-level figures of every class and reading, lesion-level figures of every (lesion, map) and tolerance."""
-        config = self.config
-        return localization_findings(records, self.classes, config, self._pairs, settings)
+        return localization_findings(records, self.classes, self.config, self._targets.pairs, settings)
 
     def sample_row(self, record: LocalizationRecord, settings: Settings) -> dict[str, float]:
         """Label and probability of each class and reading; lesions have no figure of a single image."""

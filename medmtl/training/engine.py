@@ -1,22 +1,22 @@
-"""Training: a pure step, and ignite at the rim for events, validation, checkpoints and a clean way out."""
+"""Training: ignite at the rim of the pure step, for events, validation, checkpoints and a clean way out."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
 
-from medmtl.config import RunConfig, TrainingConfig
+from medmtl.config import RunConfig
 from medmtl.data.loading import Batch
 from medmtl.errors import CheckpointError, TrainingError
 from medmtl.inference.network import load_weights
-from medmtl.optim import LossNotFiniteAfterStep, LossScale, LossUnusable, Method, Probe, Services, StepReport
+from medmtl.optim import LossNotFiniteAfterStep, LossUnusable, Method, Probe, StepReport
 from medmtl.progress import Progress
 from medmtl.randomness import restore_torch_state, torch_state
 from medmtl.run import RunFolder
@@ -26,9 +26,9 @@ from medmtl.training.interruption import StopWish
 from medmtl.training.probing import ProbeLog
 from medmtl.training.problem import NetworkProblem, to_device
 from medmtl.training.processes import ALONE, Processes
-from medmtl.training.schedule import learning_rate_factor, set_learning_rates
-from medmtl.training.standing import Standing, is_better, selection_score
-from medmtl.training.tracking import NoTracker, Tracker, log_columns, step_values
+from medmtl.training.standing import Standing, epoch_line, selection_score
+from medmtl.training.stepping import step_services, train_step
+from medmtl.training.tracking import NoTracker, Tracker, log_columns
 from medmtl.training.windows import WindowSource
 
 Validate = Callable[[], dict[str, float]]
@@ -36,24 +36,6 @@ Validate = Callable[[], dict[str, float]]
 
 _SILENT = logging.Logger("medmtl.engine", level=logging.CRITICAL + 1)
 """Ignite would print every error a second time."""
-
-
-def train_step(
-    method: Method, services: Services, window: Sequence[Sequence[Batch]], *, step: int, total: int, warmup: float
-) -> StepReport:
-    """One update: sets the learning rate of this step and lets the method do the rest."""
-    set_learning_rates(method.param_groups, learning_rate_factor(step, total, warmup))
-    return method.update(window, services)
-
-
-def _services(problem: NetworkProblem, training: TrainingConfig, processes: Processes) -> Services:
-    return Services(
-        problem,
-        reducer=processes.reducer,
-        scale=LossScale() if training.precision == "fp16" else None,
-        clip_norm=training.clip_norm,
-        clip_task_norm=training.clip_task_norm,
-    )
 
 
 class Trainer:
@@ -93,7 +75,7 @@ class Trainer:
         self.device = device
         self.progress = progress
         self.processes = processes
-        self.services = _services(problem, self.config.training, processes)
+        self.services = step_services(problem, self.config.training, processes)
         analysis = self.config.training.analysis
         probe = Probe(analysis.every, analysis.samples, self.config.seed)
         self.probing = ProbeLog(probe, run.probe if processes.main else None)
@@ -120,7 +102,8 @@ class Trainer:
         self._resume_at(engine)
         windows = self.source.windows(self.standing.step, self.total)
         self.probing.start(self.standing.step)
-        with self._tracker() as self.tracker, self._wish.watched(), self._bar(), closing(windows):
+        bar = self.progress.bar("training", self.total - self.standing.step)
+        with closing(self._tracker()) as self.tracker, self._wish.watched(), bar as self.bar, closing(windows):
             engine.run(windows, max_epochs=self.config.training.epochs, epoch_length=self.epoch_steps)
         if self._wished is not None and not self.standing.finished:
             raise InterruptedTraining(self.standing.step, self._wished)
@@ -212,16 +195,7 @@ class Trainer:
         report: StepReport = engine.state.output
         self.standing.step += 1
         step, epoch = self.standing.step, -(-self.standing.step // self.epoch_steps)
-        rate = self.method.param_groups[0]["lr"]
-        self.tracker.write(
-            step,
-            epoch,
-            "train",
-            step_values(report),
-            seconds=f"{report.seconds:.4f}",
-            lr=f"{rate:.6g}",
-            skipped=int(report.skipped),
-        )
+        self.tracker.write_step(step, epoch, report, self.method.param_groups[0]["lr"])
         for task, value in report.losses.items():
             self.standing.losses.setdefault(task, []).append(value)
         self.bar.advance(note="  ".join(f"{task} {value:.3f}" for task, value in report.losses.items()))
@@ -245,7 +219,7 @@ class Trainer:
             figures = self.processes.first(self.validate)
             self.tracker.write(self.standing.step, epoch, "val", {f"metric/{k}": v for k, v in figures.items()})
             self._select(figures, epoch)
-        self._say(epoch, means, figures)
+        self.progress.say(epoch_line(epoch, self.config.training.epochs, means, figures))
         patience = self.config.training.patience
         if epoch == self.config.training.epochs or (patience is not None and self.standing.without_gain >= patience):
             self.standing.finished = True
@@ -257,37 +231,12 @@ class Trainer:
         self.save()
 
     def _select(self, figures: dict[str, float], epoch: int) -> None:
-        score = selection_score(figures, self.config.training.select_by)
-        if is_better(score, self.standing.best_score):
-            self.standing.best_score = score if np.isfinite(score) else self.standing.best_score
-            self.standing.best_epoch = epoch
-            self.standing.without_gain = 0
+        if self.standing.improves(selection_score(figures, self.config.training.select_by), epoch):
             best = {"network": self.problem.network.state_dict(), "epoch": epoch}
             self.processes.first(lambda: save_checkpoint(self.run.best, best))
-        else:
-            self.standing.without_gain += 1
 
-    def _say(self, epoch: int, means: dict[str, float], figures: dict[str, float]) -> None:
-        losses = "  ".join(f"{task} {value:.4f}" for task, value in means.items())
-        shown = "  ".join(f"{name} {value:.3f}" for name, value in figures.items() if "." not in name)
-        self.progress.say(
-            f"epoch {epoch}/{self.config.training.epochs}  loss: {losses}" + (f"  validation: {shown}" if shown else "")
-        )
-
-    @contextmanager
-    def _tracker(self) -> Iterator[Tracker]:
+    def _tracker(self) -> Tracker:
+        if not self.processes.main:
+            return NoTracker()
         columns = log_columns(self.problem.tasks, self.metric_names, self.method.measure_names)
-        tracker = (
-            Tracker(self.run.log, self.run.tensorboard, columns, step=self.standing.step)
-            if self.processes.main
-            else NoTracker()
-        )
-        try:
-            yield tracker
-        finally:
-            tracker.close()
-
-    @contextmanager
-    def _bar(self) -> Iterator[None]:
-        with self.progress.bar("training", self.total - self.standing.step) as self.bar:
-            yield
+        return Tracker(self.run.log, self.run.tensorboard, columns, step=self.standing.step)

@@ -29,6 +29,15 @@ class Standing:
         """As plain values."""
         return dict(vars(self))
 
+    def improves(self, score: float, epoch: int) -> bool:
+        """Takes the validation score of an epoch; whether it is the best so far."""
+        if not is_better(score, self.best_score):
+            self.without_gain += 1
+            return False
+        self.best_score = score if np.isfinite(score) else self.best_score
+        self.best_epoch, self.without_gain = epoch, 0
+        return True
+
 
 def is_better(score: float, best: float) -> bool:
     """Whether a validation score is the best so far; an undefined one is only as long as none was defined."""
@@ -47,3 +56,10 @@ def selection_score(figures: Mapping[str, float], tasks: Sequence[str] = ()) -> 
         first.setdefault(name.split("/", 1)[0], value)
     values = [value for task, value in first.items() if np.isfinite(value) and (not tasks or task in tasks)]
     return float(np.mean(values)) if values else float("nan")
+
+
+def epoch_line(epoch: int, epochs: int, means: Mapping[str, float], figures: Mapping[str, float]) -> str:
+    """How an epoch went, in a line: mean losses by task, and the validation figures of whole tasks."""
+    losses = "  ".join(f"{task} {value:.4f}" for task, value in means.items())
+    shown = "  ".join(f"{name} {value:.3f}" for name, value in figures.items() if "." not in name)
+    return f"epoch {epoch}/{epochs}  loss: {losses}" + (f"  validation: {shown}" if shown else "")

@@ -49,6 +49,11 @@ class Tracker:
             for name, value in values.items() if self._board is not None else ():
                 self._board.add_scalar(f"{split}/{name}", value, step)
 
+    def write_step(self, step: int, epoch: int, report: StepReport, rate: float) -> None:
+        """Adds the row of one update."""
+        fixed = {"seconds": f"{report.seconds:.4f}", "lr": f"{rate:.6g}", "skipped": int(report.skipped)}
+        self.write(step, epoch, "train", step_values(report), **fixed)
+
     def look(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """Shows what a probe saw, on TensorBoard; its table is its own."""
         for row in rows if self._board is not None else ():

@@ -45,6 +45,17 @@ class Evaluated:
     report: Path
 
 
+def result_lines(done: Evaluated) -> list[str]:
+    """The figures as lines of text, and where the report is."""
+    lines = []
+    for task in (task for result in done.results for task in result.tasks):
+        for metric in task.metrics:
+            value = metric.interval
+            said = f"{value.value:.3f}  ({value.low:.3f} to {value.high:.3f})"
+            lines.append(f"{task.dataset}  {task.task}  {metric.label}  {said}  n={metric.n}")
+    return [*lines, f"report {done.report}"]
+
+
 def evaluate(
     run: str | Path,
     manifest: str | Path,

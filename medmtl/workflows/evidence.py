@@ -13,7 +13,7 @@ import torch
 from medmtl.data.samples import Sample
 from medmtl.evaluation import EvaluationResult
 from medmtl.explanation.anatomy import Anatomy
-from medmtl.explanation.cam import cam_map
+from medmtl.explanation.cam import cam_classes
 from medmtl.explanation.candidates import candidate_table
 from medmtl.explanation.measured import measured_lines, measured_of
 from medmtl.explanation.scale import ClassScale
@@ -69,10 +69,13 @@ def shown_classes(
     """
     found = []
     for task, item in items:
-        for label, scale in scales.get(task.name, {}).items():
+        wanted = scales.get(task.name, {})
+        if not wanted:
+            continue
+        maps = _evidence(trained, task, item, list(wanted), method)
+        for (label, scale), evidence in zip(wanted.items(), maps, strict=True):
             name = f"{task.name} {label}" if len(scales) > 1 else label
             shown = ClassScale(name, scale.threshold, scale.top, scale.origin)
-            evidence = _evidence(trained, task, item, label, method)
             candidates = _candidates(item, evidence, shown, task, eye)
             measured = measured_lines(measured_of(results, task.name, label))
             found.append(ShownClass(shown, _restored(evidence, item), candidates, measured))
@@ -80,22 +83,24 @@ def shown_classes(
 
 
 def _evidence(
-    trained: TrainedRun, task: AnyTask, item: Predicted, label: str, method: str | None
+    trained: TrainedRun, task: AnyTask, item: Predicted, labels: Sequence[str], method: str | None
 ) -> npt.NDArray[np.float32]:
-    """(s, s) logits in the pixels of the view, NaN outside the field and where the image shows nothing."""
-    channel = task.classes.index(label)
+    """(classes, s, s) logits in the pixels of the view, NaN outside the field and where the image shows nothing."""
+    channels = [task.classes.index(label) for label in labels]
     if method is None:
-        evidence = item.predictions[task.name].maps[channel]
+        evidence = item.predictions[task.name].maps[channels]
     else:
-        evidence = _cam(trained, task, item, channel, method)
+        evidence = _cams(trained, task, item, channels, method)
     inside = item.field & (item.image[item.field].std() >= FLAT if item.field.any() else False)
     return np.where(inside, evidence, np.nan).astype(np.float32)
 
 
-def _cam(trained: TrainedRun, task: AnyTask, item: Predicted, channel: int, method: str) -> npt.NDArray[np.float32]:
+def _cams(
+    trained: TrainedRun, task: AnyTask, item: Predicted, channels: Sequence[int], method: str
+) -> npt.NDArray[np.float32]:
     view = TaskView(trained.network, task.name)
     image = torch.from_numpy(item.image.transpose(2, 0, 1).copy()).float().div(255).to(trained.device)
-    return cam_map(view, image, method, view.target_layers(), channel=channel)
+    return np.asarray(cam_classes(view, image[None], method, view.target_layers(), channels)[:, 0])
 
 
 def _restored(evidence: npt.NDArray[np.float32], item: Predicted) -> npt.NDArray[np.float32]:

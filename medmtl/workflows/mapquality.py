@@ -21,7 +21,7 @@ from medmtl.data.transforms import sample_masks
 from medmtl.errors import ConfigError
 from medmtl.evaluation import bootstrap_mean
 from medmtl.evaluation.mapquality import marked_share, mass_inside, pointing, rank_correlation
-from medmtl.explanation.cam import cam_map, cam_method
+from medmtl.explanation.cam import cam_classes, cam_method
 from medmtl.explanation.cam.faithfulness import forgotten, road
 from medmtl.files import atomic_write, refilled_folder, remove_litter
 from medmtl.geometry import restore_view
@@ -172,9 +172,7 @@ def _rows(
     images = predicted_images(trained, samples, [task.name for task in tasks])
     for items in progress.track(images, "measuring maps", len(samples)):
         for task, item in items:
-            masks = dict(_marked(task, item))
-            for (lesion, label), mask in masks.items():
-                rows += [_row(trained, fresh, task, item, name, lesion, label, mask) for name in names]
+            rows += _image_rows(trained, fresh, task, item, names)
     return rows
 
 
@@ -187,41 +185,54 @@ def _marked(task: Any, item: Predicted) -> Iterator[tuple[tuple[str, str], Any]]
             yield (lesion, label), np.any(found, axis=0)
 
 
-def _row(
-    trained: TrainedRun, fresh: nn.Module, task: Any, item: Predicted, name: str, lesion: str, label: str, mask: Any
-) -> dict[str, Any]:
-    channel = task.classes.index(label)
-    view = TaskView(trained.network, task.name)
+def _image_rows(
+    trained: TrainedRun, fresh: nn.Module, task: Any, item: Predicted, names: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    masks = dict(_marked(task, item))
+    if not masks:
+        return
+    channels = list(dict.fromkeys(task.classes.index(label) for _, label in masks))
+    view, other = TaskView(trained.network, task.name), TaskView(fresh, task.name)
     image = torch.from_numpy(item.image.transpose(2, 0, 1).copy()).float().div(255).to(trained.device)
     # The head's own maps as they are shown, of several looks at the image where the task takes them.
-    evidence = (
-        item.predictions[task.name].maps[channel] if name == OWN else _map(view, image, name, channel, item.field)
-    )
-    other = _map(TaskView(fresh, task.name), image, name, channel, item.field)
+    shown = {OWN: {channel: item.predictions[task.name].maps[channel] for channel in channels}}
+    shown |= {name: _maps(view, image, name, channels, item.field) for name in names if name != OWN}
+    redrawn = {name: _maps(other, image, name, channels, item.field) for name in names}
+    for (lesion, label), mask in masks.items():
+        channel = task.classes.index(label)
+        for name in names:
+            evidence = shown[name][channel]
+            yield {
+                "sample": item.sample.id,
+                "patient": "/".join(item.sample.person),
+                "method": name,
+                "task": task.name,
+                "lesion": lesion if lesion == label else f"{lesion}~{label}",
+                **_pointed(item, evidence, mask),
+                "road": road(view, image, evidence, item.field, channel=channel),
+                "randomized": rank_correlation(evidence, redrawn[name][channel], item.field),
+            }
+
+
+def _pointed(item: Predicted, evidence: Any, mask: Any) -> dict[str, float]:
     restored, field = restore_view(evidence, item.geometry), original_field(item)
     return {
-        "sample": item.sample.id,
-        "patient": "/".join(item.sample.person),
-        "method": name,
-        "task": task.name,
-        "lesion": lesion if lesion == label else f"{lesion}~{label}",
         "pointing": pointing(restored, mask, field),
         "mass_inside": mass_inside(restored, mask, field),
         "chance": marked_share(mask, field),
-        "road": road(view, image, evidence, item.field, channel=channel),
-        "randomized": rank_correlation(evidence, other, item.field),
     }
 
 
 @torch.no_grad()
-def _map(view: TaskView, image: torch.Tensor, name: str, channel: int, field: Any) -> Any:
-    """(s, s) in the pixels of the view."""
+def _maps(view: TaskView, image: torch.Tensor, name: str, channels: Sequence[int], field: Any) -> dict[int, Any]:
+    """By class, (s, s) in the pixels of the view."""
     if name != OWN:
-        return cam_map(view, image, name, view.target_layers(), channel=channel)
+        found = cam_classes(view, image[None], name, view.target_layers(), channels)
+        return dict(zip(channels, found[:, 0], strict=True))
     valid = torch.from_numpy(field)[None, None].to(image.device)
     maps = view.network.eval()(image[None], [view.task], valid=valid)[view.task].maps
-    size = tuple(image.shape[-2:])
-    return nn.functional.interpolate(maps.float(), size=size, mode="bilinear")[0, channel].cpu().numpy()
+    own = nn.functional.interpolate(maps.float(), size=tuple(image.shape[-2:]), mode="bilinear")[0].cpu().numpy()
+    return {channel: own[channel] for channel in channels}
 
 
 def _summary(rows: pd.DataFrame, trained: TrainedRun) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from medmtl.config import AugmentConfig, ViewConfig
-from medmtl.data import loading
+from medmtl.data import workers
 from medmtl.data.loading import ViewDataset, collate, evaluation_loader, training_loader
 from medmtl.data.manifest import Manifest
 from medmtl.data.sampling import ViewStream
@@ -169,7 +169,7 @@ def test_monai_pipelines_of_others_keep_their_meta_tensors(samples, tmp_path):
 def test_a_worker_whose_parent_is_gone_ends():
     """Also one whose parent was killed before it could ask who that is."""
     context = multiprocessing.get_context("fork")
-    worker = context.Process(target=loading._obey_parent, args=(os.getppid(),))  # its parent is this process
+    worker = context.Process(target=workers._obey_parent, args=(os.getppid(),))  # its parent is this process
     worker.start()
     worker.join(10)
     assert worker.exitcode == 0

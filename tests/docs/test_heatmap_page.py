@@ -1,23 +1,33 @@
 from __future__ import annotations
 
-import importlib.util
 import re
-from pathlib import Path
+
+import pytest
+from programs import ROOT, program
 
 from medmtl.explanation.exports import EXPORTS
 
-ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "heat-maps.md"
 
 
 def test_the_tables_are_those_of_the_code():
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "scripts" / "make_heatmap_reference.py")
-    reference = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(reference)
+    reference = program("scripts/make_heatmap_reference.py")
     text = PAGE.read_text(encoding="utf-8")
     assert reference.filled(text) == text, "run python scripts/make_heatmap_reference.py"
     assert "`gradcam`" in text
     assert "`randomized`" in text
+
+
+def test_check_tells_stale_tables(tmp_path, monkeypatch):
+    reference = program("scripts/make_heatmap_reference.py")
+    stale = tmp_path / "heat-maps.md"
+    stale.write_text(PAGE.read_text(encoding="utf-8").replace("| `road` |", "| `rod` |"), encoding="utf-8")
+    monkeypatch.setattr(reference, "TARGET", stale)
+    with pytest.raises(SystemExit):
+        reference.main(check=True)
+    reference.main(check=False)
+    reference.main(check=True)
+    assert stale.read_text(encoding="utf-8") == PAGE.read_text(encoding="utf-8")
 
 
 def test_every_export_is_told():

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from medmtl.errors import ConfigError, EvaluationError
-from medmtl.explanation.cam import CAM_METHODS, cam_map, cam_maps, cam_method, eigen_projection
+from medmtl.explanation.cam import CAM_METHODS, cam_classes, cam_map, cam_maps, cam_method, eigen_projection
 from medmtl.explanation.cam.eigen import MOST_CELLS, kernel_projection
 
 LIBRARY = {
@@ -148,6 +148,34 @@ def test_shape_type_sign_and_batch(method, images):
     np.testing.assert_allclose(out, singles, atol=1e-5)
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("layers", [["act"], ["features", "act"]], ids=["one_layer", "two_layers"])
+def test_classes_together_are_the_classes_one_by_one(method, layers, images):
+    net = Tiny(pooling="logsumexp")
+    chosen, asked = [getattr(net, name) for name in layers], [2, 0, 1, 0]
+    together = cam_classes(net, images, method, chosen, asked)
+    one_by_one = np.stack([cam_maps(net, images, method, chosen, channel=channel) for channel in asked])
+    assert together.shape == (4, 3, 32, 40)
+    np.testing.assert_allclose(together, one_by_one, atol=1e-5)
+
+
+@pytest.mark.parametrize(("method", "passes"), [("gradcam", 1), ("eigencam", 1), ("shapleycam", 1), ("fullgrad", 3)])
+def test_classes_share_a_forward_pass_where_the_method_looks_at_layers(method, passes, images):
+    net, seen = Tiny(), []
+    handle = net.features.register_forward_hook(lambda *call: seen.append(call))
+    cam_classes(net, images, method, [net.act], [0, 1, 2])
+    handle.remove()
+    assert len(seen) == passes
+
+
+@pytest.mark.parametrize(("asked", "words"), [([], "maps need a class"), ([0, 3], "channel 3 of 3")])
+def test_classes_that_do_not_exist_are_refused(asked, words, images):
+    net = Tiny()
+    with pytest.raises(EvaluationError, match=words):
+        cam_classes(net, images, "gradcam", [net.act], asked)
+    assert not any(module._forward_hooks for module in net.modules())
+
+
 @pytest.mark.parametrize("pooling", ["mean", "logsumexp"])
 def test_gradcam_is_the_local_logit_of_a_linear_head(pooling, image):
     """Closed form: pooling whose gradient sums to one gives w . A at each cell (Zhou et al. 2016)."""
@@ -233,8 +261,8 @@ def test_sess_of_windows_that_are_the_image_is_gradcam_blurred(image):
     net = Tiny()
     gradcam = cam_map(net, image[:, :, :32], "gradcam", [net.act], channel=0)
     sess = pytest.importorskip("pytorch_grad_cam").SESS
-    request = whole.Request(net.eval(), image[None, :, :, :32], (net.act,), 0)
-    patches = whole._Patches(CAM_METHODS.get("gradcam").maps, request)
+    request = whole.Request(net.eval(), image[None, :, :, :32], (net.act,), (0,))
+    patches = whole._Patches(CAM_METHODS.get("gradcam").maps, request, 0)
     found = sess(net, [], base_method=lambda *_: patches, num_scales=1, use_softmax_scores=False)
     out = found.forward_single_image(image[None, :, :, :32], lambda logits: logits[:, 0].sigmoid())
     np.testing.assert_allclose(out, cv2.GaussianBlur(gradcam, (11, 11), 5.0), atol=1e-5)

@@ -88,6 +88,16 @@ def test_target_layers_follow_the_task_or_the_level_asked_for():
     assert TaskView(network, "grade").target_layers(level=2) == [stages[1][-1]]
 
 
+@pytest.mark.parametrize("stride", [4, 8])
+@pytest.mark.parametrize("kind", [shared, cooperative], ids=["shared", "cooperative"])
+def test_a_head_that_fuses_levels_is_looked_at_where_it_has_fused_them(kind, stride):
+    network = kind()
+    task = network.tasks[0]
+    network.heads[task] = head = ClassMapHead(network.encoder_of(task).channels, 3, stride, fuse=8)
+    assert TaskView(network, task).target_layers() == [head.merge]
+    assert TaskView(network, task).target_layers(level=5) == [network.encoder_of(task).stages()[4][-1]]
+
+
 def test_missing_channel_is_refused():
     with pytest.raises(ConfigError, match="channel 5 of 5"):
         TaskView(shared(), "grade", channel=5)(image())

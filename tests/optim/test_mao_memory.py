@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+from programs import program
 
 
 @pytest.fixture(scope="module")
 def memory():
     """benchmarks/balancing_memory.py, which prints the same figures."""
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import balancing_memory
-
-        yield balancing_memory
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+    return program("benchmarks/balancing_memory.py")
 
 
 SLACK = 0.1  # activations and heads, in units of the shared part

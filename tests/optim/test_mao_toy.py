@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 
 import pytest
-
-HERE = Path(__file__).parents[2] / "benchmarks"
-
-
-def program(name: str):
-    """A benchmark as a module."""
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+from programs import program
 
 
 @pytest.fixture(scope="module")
 def results():
-    toy = program("mao_toy")
+    toy = program("benchmarks/mao_toy.py")
     return {(name, scale): toy.train(name, scale) for name in toy.METHODS for scale in toy.SCALES}
 
 
@@ -57,7 +46,7 @@ def test_adam_runs_are_not(results) -> None:
 
 
 def test_who_notices_a_scale_with_a_backbone_that_is_frozen_or_free() -> None:
-    runs = program("scale_invariance")
+    runs = program("benchmarks/scale_invariance.py")
 
     def apart(name: str, frozen: bool) -> tuple[float, float]:
         plain, scaled = (runs.train(name, s, frozen=frozen, epochs=3, seed=0, eps=1e-20) for s in (1.0, 128.0))
@@ -76,6 +65,6 @@ def test_the_programs_print_and_draw(tmp_path: Path, monkeypatch, capsys) -> Non
     for name, steps in (("mao_toy", "--steps"), ("scale_invariance", "--epochs")):
         figure = tmp_path / f"{name}.png"
         monkeypatch.setattr(sys, "argv", [name, "--out", str(figure), steps, "3"])
-        program(name).main()
+        program(f"benchmarks/{name}.py").main()
         assert figure.stat().st_size > 10_000
         assert "| " in capsys.readouterr().out

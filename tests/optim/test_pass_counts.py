@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from optim_toys import PLAIN, SPLIT, TASKS, Shared, Split, batch_of, built, rows_of, takes_turns
+from programs import program
 
 from medmtl.optim import Services, make_method
 
-
-def _counter():
-    """benchmarks/pass_counter.py, which the benchmark prints with."""
-    path = Path(__file__).parents[2] / "benchmarks" / "pass_counter.py"
-    spec = importlib.util.spec_from_file_location("pass_counter", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["pass_counter"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-counter = _counter()
+counter = program("benchmarks/pass_counter.py")
 MEASURING = "1 without gradient when a window has several micro-batches"
 SOME_LABELS = {"b": range(6), "a": [0]}
 

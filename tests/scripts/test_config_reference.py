@@ -1,25 +1,16 @@
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+from programs import ROOT, program
 
 from medmtl.config import RunConfig, TrainingConfig
 from medmtl.optim import argument_names, methods
 from medmtl.tasks.base import tasks
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture(scope="module")
 def script():
-    specification = importlib.util.spec_from_file_location(
-        "make_config_reference", ROOT / "scripts/make_config_reference.py"
-    )
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return program("scripts/make_config_reference.py")
 
 
 def test_the_committed_reference_is_what_the_schema_says(script):

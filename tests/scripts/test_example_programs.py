@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
-from pathlib import Path
 
 import pytest
+from programs import ROOT, program
 
 from medmtl.errors import ConfigError
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "plain_module.py"
+EXAMPLE = ROOT / "examples" / "plain_module.py"
 
 
 @pytest.fixture(scope="module")
 def example():
-    specification = importlib.util.spec_from_file_location("plain_module", EXAMPLE)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return program("examples/plain_module.py")
 
 
 def test_it_prints_the_losses_of_every_method(example, capsys):

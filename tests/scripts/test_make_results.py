@@ -1,26 +1,20 @@
 from __future__ import annotations
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from programs import ROOT, program
 
 from medmtl.reporting.markdown import aggregate
 from medmtl.reporting.results import collect_results
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture
 def script():
-    specification = importlib.util.spec_from_file_location("make_results", ROOT / "scripts/make_results.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return program("scripts/make_results.py")
 
 
 def test_the_committed_page_is_what_the_records_say(script):

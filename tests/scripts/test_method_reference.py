@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from programs import ROOT, program
 
 from medmtl.optim import argument_names, methods
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def script():
-    specification = importlib.util.spec_from_file_location(
-        "make_method_reference", ROOT / "scripts/make_method_reference.py"
-    )
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return program("scripts/make_method_reference.py")
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ import pytest
 from medmtl.config import RunConfig
 from medmtl.data.manifest import Manifest
 from medmtl.errors import ImageError, OutputError, RunError
+from medmtl.evaluation import EvaluationResult, Interval, Metric, TaskResult
 from medmtl.inference.network import build_tasks, load_weights
 from medmtl.progress import Progress
 from medmtl.reporting import report
@@ -24,7 +25,7 @@ from medmtl.run import RunFolder
 from medmtl.tasks import Origin
 from medmtl.training.checkpoint import load_checkpoint
 from medmtl.workflows import evaluating
-from medmtl.workflows.evaluating import evaluate
+from medmtl.workflows.evaluating import Evaluated, evaluate, result_lines
 from medmtl.workflows.ledger import Look, recorded_look
 from medmtl.workflows.runfacts import run_summary
 from medmtl.workflows.trained import open_trained
@@ -189,3 +190,15 @@ def test_random_points_follow_the_seed_of_the_configuration(small_config: Callab
     first, second, again = (task._random(field, origin) for task in tasks)
     assert not np.array_equal(first.x, second.x)
     np.testing.assert_array_equal(second.x, again.x)
+
+
+def test_lines_give_every_figure_and_the_report(tmp_path):
+    metrics = (Metric("auc", "AUC", Interval(0.91234, 0.8, 0.95), 7), Metric("ap", "AP", Interval(0.5), 3))
+    tasks = (TaskResult("grade", "classification", "x", metrics), TaskResult("mask", "segmentation", "x", metrics[:1]))
+    result = EvaluationResult("r", "0", "m.csv", "0", "test", "", 7, tasks)
+    assert result_lines(Evaluated((result,), tmp_path, tmp_path / "report.html")) == [
+        "x  grade  AUC  0.912  (0.800 to 0.950)  n=7",
+        "x  grade  AP  0.500  (nan to nan)  n=3",
+        "x  mask  AUC  0.912  (0.800 to 0.950)  n=7",
+        f"report {tmp_path / 'report.html'}",
+    ]

@@ -52,7 +52,11 @@ def test_a_perfect_map_points_and_a_map_that_ignores_the_weights_is_unmasked(
     small_run, small_manifest, tmp_path, monkeypatch
 ):
     """The image itself as map: it is what it is whatever the weights are."""
-    monkeypatch.setattr(module, "_map", lambda view, image, name, channel, field: image.mean(0).cpu().numpy())
+
+    def image_itself(view, image, name, channels, field):
+        return dict.fromkeys(channels, image.mean(0).cpu().numpy())
+
+    monkeypatch.setattr(module, "_maps", image_itself)
     out = map_quality(
         small_run, small_manifest, methods="gradcam", split="val", out=tmp_path / "q", progress=QUIET
     ).table

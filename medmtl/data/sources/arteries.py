@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
 from medmtl.data.arteries import av_from_rgb
 from medmtl.data.reading import read_image_info, read_pixels
+from medmtl.data.sources.base import Check
+from medmtl.data.sources.tables import compare
 
-__all__ = ["VALUES", "VESSEL_VALUES", "av_from_rgb", "av_reference", "mask_cells"]
+__all__ = ["EXPECTED_VALUES", "av_from_rgb", "av_reference", "labeled_images", "mask_cells"]
 
-VALUES = frozenset({0, 1, 2, 3})
-VESSEL_VALUES = frozenset({0, 1})
+EXPECTED_VALUES = {"mask:av": frozenset({0, 1, 2, 3}), "mask:vessels": frozenset({0, 1})}
 
 
 def _colored(path: Path) -> bool:
@@ -40,3 +43,9 @@ def mask_cells(av: Path | None, vessels: Path | None) -> dict[str, object]:
         "mask:av": None if av is None else av_reference(av),
         "mask:vessels": None if source is None else f"{source}#any",
     }
+
+
+def labeled_images(frame: pd.DataFrame, expected: int) -> Check:
+    """Sets the published number of images with artery and vein labels beside the one found."""
+    found = int(frame["mask:av"].fillna("").astype(str).ne("").sum()) if "mask:av" in frame else 0
+    return compare("images with artery and vein labels", expected, found)

@@ -55,8 +55,7 @@ def build(root: Path) -> pd.DataFrame:
 def check(frame: pd.DataFrame) -> list[Check]:
     """Compares with the published numbers of images."""
     checks = [compare(f"{split} images", 20, count(frame, "split", split)) for split in ("train", "test")]
-    labeled = int(frame["mask:av"].fillna("").astype(str).ne("").sum()) if "mask:av" in frame else 0
-    return [*checks, compare("images with artery and vein labels", 40, labeled)]
+    return [*checks, arteries.labeled_images(frame, 40)]
 
 
 sources.register("drive_av")(
@@ -69,7 +68,7 @@ sources.register("drive_av")(
         citation="Staal et al., IEEE TMI 23(4), 2004; Hu et al., MICCAI 2013",
         expected_layout=_LAYOUT,
         build=build,
-        expected_values={"mask:av": arteries.VALUES, "mask:vessels": arteries.VESSEL_VALUES},
+        expected_values=arteries.EXPECTED_VALUES,
         check=check,
     )
 )

@@ -68,8 +68,7 @@ def check(frame: pd.DataFrame) -> list[Check]:
         for split, expected in {"train": 24, "test": 21}.items()
     ]
     checks += [compare(f"images, {name}", 15, count(frame, "label:disease", name)) for name in _DISEASES.values()]
-    labeled = int(frame["mask:av"].fillna("").astype(str).ne("").sum()) if "mask:av" in frame else 0
-    return [*checks, compare("images with artery and vein labels", 45, labeled)]
+    return [*checks, arteries.labeled_images(frame, 45)]
 
 
 sources.register("hrf_av")(
@@ -82,7 +81,7 @@ sources.register("hrf_av")(
         citation="Budai et al., Robust vessel segmentation in fundus images, Int. J. Biomedical Imaging, 2013",
         expected_layout=_LAYOUT,
         build=build,
-        expected_values={"mask:av": arteries.VALUES, "mask:vessels": arteries.VESSEL_VALUES},
+        expected_values=arteries.EXPECTED_VALUES,
         check=check,
     )
 )

@@ -7,7 +7,7 @@ over): a healthy eye and a network with features near zero look as "hot" as a di
 from __future__ import annotations
 
 from medmtl.explanation.cam.eigen import eigen_projection
-from medmtl.explanation.cam.mapping import cam_map, cam_maps
+from medmtl.explanation.cam.mapping import cam_classes, cam_map, cam_maps
 from medmtl.explanation.cam.methods import CAM_METHODS, CamMethod, cam_method
 
-__all__ = ["CAM_METHODS", "CamMethod", "cam_map", "cam_maps", "cam_method", "eigen_projection"]
+__all__ = ["CAM_METHODS", "CamMethod", "cam_classes", "cam_map", "cam_maps", "cam_method", "eigen_projection"]

@@ -22,16 +22,32 @@ LayerMap = Callable[[Recorded, int, Tensor | None], npt.NDArray[np.floating]]
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """What is to be mapped: images (B, 3, H, W) by a view that gives logits (B, K), at some layers, for one class."""
+    """What is to be mapped: images (B, 3, H, W) by a view that gives logits (B, K), at some layers, for some classes.
+
+    Attributes:
+        view: The view.
+        images: The images.
+        layers: The layers.
+        channels: The classes, at least one; a None where there is one logit.
+    """
 
     view: nn.Module
     images: Tensor
     layers: tuple[nn.Module, ...]
-    channel: int | None
+    channels: tuple[int | None, ...]
 
 
-Maps = Callable[[Request], Floats]
-"""Gives (B, H, W), zero or more."""
+Maps = Callable[[Request], list[Floats]]
+"""Gives (B, H, W), zero or more, for each class."""
+
+
+def each_class(one: Callable[[Request, int | None], Floats]) -> Maps:
+    """Makes a method of a function that maps one class of those that a request names.
+
+    Args:
+        one: The function.
+    """
+    return lambda request: [one(request, channel) for channel in request.channels]
 
 
 def strongest(maps: Sequence[Floats]) -> Floats:
@@ -51,7 +67,7 @@ def layered(
     score: Score = class_logit,
     fuse: Fuse = strongest,
 ) -> Maps:
-    """Makes a method of a function of one layer.
+    """Makes a method of a function of one layer; the classes share one forward pass.
 
     Args:
         layer_map: The function.
@@ -60,13 +76,18 @@ def layered(
         fuse: How layers become one map.
     """
 
-    def maps(request: Request) -> Floats:
-        seen = record(request.view, request.images, request.layers, request.channel)
+    def of_class(seen: Recorded, *, last: bool) -> Floats:
         gradients: Sequence[Tensor | None] = [None] * len(seen.layers)
         if needs != "features":
-            gradients = [_by_cells(one) for one in seen.gradients(score, graph=needs == "curvature")]
+            found = seen.gradients(score, graph=needs == "curvature", again=not last)
+            gradients = [_by_cells(one) for one in found]
         cells = [layer_map(seen, number, gradient) for number, gradient in enumerate(gradients)]
-        return fuse([resized(one, request.images) for one in cells])
+        return fuse([resized(one, seen.images) for one in cells])
+
+    def maps(request: Request) -> list[Floats]:
+        seen = record(request.view, request.images, request.layers, request.channels[0])
+        classes = [seen.of(channel) for channel in request.channels]
+        return [of_class(one, last=one is classes[-1]) for one in classes]
 
     return maps
 

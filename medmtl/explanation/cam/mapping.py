@@ -45,15 +45,31 @@ def cam_maps(
         ConfigError: The method is not known.
         EvaluationError: The view gives no logits or no such class, or a layer is not a part of it or is not used once.
     """
-    chosen = cam_method(method)
-    layers = _checked(view, target_layers)
-    if images.ndim != 4 or not len(images):
-        raise EvaluationError("maps need images (B, 3, H, W)", found=tuple(images.shape))
-    # Outside of inference mode, because its tensors cannot have a gradient.
-    with torch.inference_mode(mode=False), evaluating(view):
-        given = images.detach().to(_device(view, images)).clone()
-        maps = chosen.maps(Request(view, given, layers, channel))
-    return np.ascontiguousarray(maps, dtype=np.float32)
+    return np.asarray(_mapped(view, images, method, target_layers, (channel,))[0])
+
+
+def cam_classes(
+    view: nn.Module, images: Tensor, method: str, target_layers: Sequence[nn.Module], channels: Sequence[int]
+) -> Floats:
+    """Maps several classes, as :func:`cam_maps` one after the other; what a method can share is computed once.
+
+    Args:
+        view: A network that gives logits (B, K).
+        images: (B, 3, H, W).
+        method: A name in ``CAM_METHODS``.
+        target_layers: Layers of ``view``.
+        channels: The classes, at least one.
+
+    Returns:
+        (classes, B, H, W), float32, zero or more.
+
+    Raises:
+        ConfigError: As :func:`cam_maps`.
+        EvaluationError: As :func:`cam_maps`, or no class is asked for.
+    """
+    if not channels:
+        raise EvaluationError("maps need a class", found="none")
+    return _mapped(view, images, method, target_layers, channels)
 
 
 def cam_map(
@@ -84,6 +100,24 @@ def cam_map(
     if len(batch) != 1:
         raise EvaluationError("one image at a time", found=f"{len(batch)} images", remedy="use cam_maps")
     return np.asarray(cam_maps(view, batch, method, target_layers, channel=channel)[0])
+
+
+def _mapped(
+    view: nn.Module,
+    images: Tensor,
+    method: str,
+    target_layers: Sequence[nn.Module],
+    channels: Sequence[int | None],
+) -> Floats:
+    chosen = cam_method(method)
+    layers = _checked(view, target_layers)
+    if images.ndim != 4 or not len(images):
+        raise EvaluationError("maps need images (B, 3, H, W)", found=tuple(images.shape))
+    # Outside of inference mode, because its tensors cannot have a gradient.
+    with torch.inference_mode(mode=False), evaluating(view):
+        given = images.detach().to(_device(view, images)).clone()
+        maps = chosen.maps(Request(view, given, layers, tuple(channels)))
+    return np.ascontiguousarray(maps, dtype=np.float32)
 
 
 def _checked(view: nn.Module, target_layers: Sequence[nn.Module]) -> tuple[nn.Module, ...]:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from medmtl.explanation.cam import monai_maps
 from medmtl.explanation.cam.eigen import eigen_projection, extreme_projection, kernel_projection
-from medmtl.explanation.cam.layered import Maps, geometric_mean, layered
+from medmtl.explanation.cam.layered import Maps, each_class, geometric_mean, layered
 from medmtl.explanation.cam.weighting import (
     ablated,
     finer_score,
@@ -77,7 +77,7 @@ _TABLE = {
         "FullGrad",
         "Srinivas and Fleuret 2019, arXiv 1905.00780",
         "logit",
-        full_gradient,
+        each_class(full_gradient),
         cost="one forward and one backward pass",
     ),
     "refinecam": CamMethod("RefineCAM", "arXiv 2605.14641", "logit", layered(plus_plus, fuse=geometric_mean)),

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from medmtl.errors import EvaluationError
-from medmtl.explanation.cam.layered import Floats, Maps, Request, resized, strongest
+from medmtl.explanation.cam.layered import Floats, Maps, Request, each_class, resized, strongest
 from medmtl.explanation.cam.recording import record
 
 PATCHES_A_SIDE = 16
@@ -31,8 +31,8 @@ def visualizer(make: Visualizer) -> Maps:
         make: Calls it.
     """
 
-    def maps(request: Request) -> Floats:
-        seen = record(request.view, request.images, request.layers, request.channel)  # refuses what cannot be mapped
+    def maps(request: Request, channel: int | None) -> Floats:
+        seen = record(request.view, request.images, request.layers, channel)  # refuses what cannot be mapped
         names = {id(module): name for name, module in request.view.named_modules()}
         view = _copied(request.view)
         found = []
@@ -42,7 +42,7 @@ def visualizer(make: Visualizer) -> Maps:
             found.append(resized(raw[:, 0].detach().float().cpu().numpy(), request.images))
         return strongest(found)
 
-    return maps
+    return each_class(maps)
 
 
 def gradcam(view: nn.Module, layer: str, request: Request, channel: int) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -47,20 +47,35 @@ class Recorded:
     outputs: tuple[Tensor | None, ...]
     logits: Tensor
 
-    def gradients(self, score: Score = class_logit, *, graph: bool = False) -> list[Tensor | None]:
+    def of(self, channel: int | None) -> Recorded:
+        """The same forward pass, for another class.
+
+        Args:
+            channel: The class; None where there is one logit.
+
+        Raises:
+            EvaluationError: There is no such class.
+        """
+        return replace(self, channel=_channel(self.logits, len(self.images), channel))
+
+    def gradients(self, score: Score = class_logit, *, graph: bool = False, again: bool = False) -> list[Tensor | None]:
         """Gradients of the score by each layer's output, image by image; None where it does not act on the score.
 
         Args:
             score: What is mapped.
-            graph: Keep the graph, for second derivatives.
+            graph: Give the gradients a graph, for second derivatives.
+            again: Keep the pass's own graph, for the gradients of another class.
         """
         known = [output for output in self.outputs if output is not None]
         total = score(self.logits, self.channel).sum()  # images do not see each other: each gets its own gradient
         if not known or not total.requires_grad:
             return [None] * len(self.outputs)
         with torch.enable_grad():
-            found = iter(torch.autograd.grad(total, known, create_graph=graph, retain_graph=graph, allow_unused=True))
-        return [None if output is None else next(found) for output in self.outputs]
+            found = torch.autograd.grad(
+                total, known, create_graph=graph, retain_graph=graph or again, allow_unused=True
+            )
+        gradients = iter(found)
+        return [None if output is None else next(gradients) for output in self.outputs]
 
 
 def record(

@@ -48,13 +48,15 @@ def plus_plus(record: Recorded, number: int, gradient: Tensor | None) -> Array:
 def shapley(record: Recorded, number: int, gradient: Tensor | None) -> Array:
     """ShapleyCAM, arXiv 2501.06261: the gradient less half of the Hessian times the features.
 
-    Where the logit is linear in the features there is no Hessian, and it is Grad-CAM.
+    It is Grad-CAM with that for a gradient; where the logit is linear in the features there is no Hessian. The library's
+    own class frees the graph, and so could map neither a second layer nor a second class.
     """
     known, features = _known(gradient), record.outputs[number]
-    if not known.requires_grad:
-        return _formula("GradCAM", record, _features(record, number), _array(known))
-    maps: Array = _instance("ShapleyCAM", record.view).get_cam_image(None, None, None, features, known, False)
-    return maps
+    assert features is not None  # noqa: S101  record() refuses a layer that did not run
+    if known.requires_grad:
+        product = torch.autograd.grad(known, features, features.detach(), retain_graph=True, allow_unused=True)[0]
+        known = known if product is None else known - product / 2
+    return _formula("GradCAM", record, _features(record, number), _array(known))
 
 
 def random(record: Recorded, number: int, gradient: Tensor | None) -> Array:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medmtl.explanation.cam.layered import Floats, Maps, Request, resized
+from medmtl.explanation.cam.layered import Floats, Maps, Request, each_class, resized
 from medmtl.explanation.cam.recording import record
 
 WINDOWS_AT_ONCE = 4
 
 
-def full_gradient(request: Request) -> Floats:
+def full_gradient(request: Request, channel: int | None) -> Floats:
     """FullGrad, Srinivas and Fleuret 2019, arXiv 1905.00780: the input's and every bias's share of the logit.
 
     The absolute shares, as densities: the mean over the image is the sum of the shares' sizes. The paper stretches each
@@ -26,7 +27,7 @@ def full_gradient(request: Request) -> Floats:
 
     images = request.images.detach().clone().requires_grad_()
     layers = [layer for layer in request.view.modules() if _biased(layer)]
-    seen = record(request.view, images, layers, request.channel, all_layers=False)
+    seen = record(request.view, images, layers, channel, all_layers=False)
     inputs = torch.autograd.grad(_logit(seen.logits, seen.channel), images, retain_graph=True, allow_unused=True)[0]
     total = np.zeros((len(images), *images.shape[-2:]), dtype=np.float32)
     if inputs is not None:
@@ -54,8 +55,8 @@ def _density(shares: Tensor) -> Floats:
 class _Patches:
     """What SESS takes for a method: maps of patches, here on their absolute scale."""
 
-    def __init__(self, maps: Maps, request: Request) -> None:
-        self.maps, self.request = maps, request
+    def __init__(self, maps: Maps, request: Request, channel: int) -> None:
+        self.maps, self.request = maps, replace(request, channels=(channel,))
         self.model = request.view
         self.device = request.images.device
         self.activations_and_grads = self
@@ -64,7 +65,7 @@ class _Patches:
         """Nothing to release: hooks do not outlive a forward pass."""
 
     def __call__(self, patches: Tensor, targets: Sequence[Any], *, eigen_smooth: bool = False) -> Floats:
-        return self.maps(Request(self.model, patches, self.request.layers, self.request.channel))
+        return self.maps(replace(self.request, images=patches))[0]
 
 
 def enhanced(maps: Maps) -> Maps:
@@ -77,18 +78,18 @@ def enhanced(maps: Maps) -> Maps:
         maps: The method.
     """
 
-    def whole(request: Request) -> Floats:
+    def whole(request: Request, channel: int | None) -> Floats:
         from pytorch_grad_cam import SESS
 
+        known = channel or 0
         sess = SESS(
             request.view,
             [],
-            base_method=lambda view, layers, reshape: _Patches(maps, request),
+            base_method=lambda view, layers, reshape: _Patches(maps, request, known),
             use_softmax_scores=False,  # a task's classes need not exclude each other
             batch_size=WINDOWS_AT_ONCE,
         )
-        channel = request.channel or 0
-        found = [sess.forward_single_image(one[None], lambda out: out[:, channel].sigmoid()) for one in request.images]
+        found = [sess.forward_single_image(one[None], lambda out: out[:, known].sigmoid()) for one in request.images]
         return np.stack([np.asarray(one, dtype=np.float32) for one in found])
 
-    return whole
+    return each_class(whole)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from medmtl.errors import ConfigError, suggestion
-from medmtl.explanation.shown import ShownImage
+from medmtl.explanation.shown import ShownClass, ShownImage
 from medmtl.registry import Registry
 
 EXPORT_FOLDER = "exports"
@@ -48,6 +48,25 @@ class PerImage:
     def add(self, image: ShownImage) -> list[Path]:
         """Writes the image's files."""
         return self.write(self.folder, image)
+
+    def finish(self) -> list[Path]:
+        """Nothing."""
+        return []
+
+
+@dataclass(frozen=True)
+class PerClass:
+    """An export of a map a class, ``NAME/CLASS`` and the suffix; ``write`` takes the path and gives all its files."""
+
+    folder: Path
+    suffix: str
+    write: Callable[[Path, ShownImage, ShownClass], list[Path]]
+
+    def add(self, image: ShownImage) -> list[Path]:
+        """Writes the files of each class."""
+        named = zip(image.stems(), image.classes, strict=True)
+        paths = [(self.folder / image.name / f"{stem}{self.suffix}", entry) for stem, entry in named]
+        return [file for path, entry in paths for file in self.write(path, image, entry)]
 
     def finish(self) -> list[Path]:
         """Nothing."""

@@ -7,34 +7,31 @@ from pathlib import Path
 
 import numpy as np
 
-from medmtl.explanation.exports.base import EXPORTS, PerImage
+from medmtl.explanation.exports.base import EXPORTS, PerClass
 from medmtl.explanation.exports.volume import meaning
-from medmtl.explanation.shown import ShownImage
+from medmtl.explanation.shown import ShownClass, ShownImage
 from medmtl.files import atomic_write
 
 
-def write_mha(folder: Path, image: ShownImage) -> list[Path]:
-    """Writes ``NAME/CLASS.mha`` for each class: float32, spacing 1, origin 0, its meaning in the header.
+def write_mha(path: Path, image: ShownImage, entry: ShownClass) -> list[Path]:
+    """Writes a class's map: float32, spacing 1, origin 0, its meaning in the header.
 
     Args:
-        folder: Where to.
+        path: The file.
         image: The image.
+        entry: The class.
 
     Raises:
-        OutputError: A file cannot be written.
+        OutputError: It cannot be written.
     """
     import SimpleITK
 
-    paths = []
-    for stem, entry in zip(image.stems(), image.classes, strict=True):
-        picture = SimpleITK.GetImageFromArray(np.ascontiguousarray(entry.evidence, dtype=np.float32))
-        for key, text in meaning(image, entry, "NaN").items():
-            picture.SetMetaData(key, text)
-        path = folder / image.name / f"{stem}.mha"
-        with atomic_write(path) as temporary:
-            SimpleITK.WriteImage(picture, str(temporary), useCompression=True)
-        paths.append(path)
-    return paths
+    picture = SimpleITK.GetImageFromArray(np.ascontiguousarray(entry.evidence, dtype=np.float32))
+    for key, text in meaning(image, entry, "NaN").items():
+        picture.SetMetaData(key, text)
+    with atomic_write(path) as temporary:
+        SimpleITK.WriteImage(picture, str(temporary), useCompression=True)
+    return [path]
 
 
-EXPORTS.register("mha")(partial(PerImage, write=write_mha))
+EXPORTS.register("mha")(partial(PerClass, suffix=".mha", write=write_mha))

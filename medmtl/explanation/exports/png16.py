@@ -5,27 +5,24 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from medmtl.explanation.exports.base import EXPORTS, PerImage
+from medmtl.explanation.exports.base import EXPORTS, PerClass
 from medmtl.explanation.rawmap import write_map
-from medmtl.explanation.shown import ShownImage
+from medmtl.explanation.shown import ShownClass, ShownImage
 
 
-def write_png16(folder: Path, image: ShownImage) -> list[Path]:
-    """Writes ``NAME/CLASS.png`` and ``NAME/CLASS.json`` for each class; see ``rawmap``.
+def write_png16(path: Path, image: ShownImage, entry: ShownClass) -> list[Path]:
+    """Writes a class's map, and its JSON file; see ``rawmap``.
 
     Args:
-        folder: Where to.
+        path: The PNG file.
         image: The image.
+        entry: The class.
 
     Raises:
         OutputError: A file cannot be written.
     """
-    paths = []
-    for stem, entry in zip(image.stems(), image.classes, strict=True):
-        path = folder / image.name / f"{stem}.png"
-        write_map(path, entry.evidence, entry.scale)
-        paths += [path, path.with_suffix(".json")]
-    return paths
+    write_map(path, entry.evidence, entry.scale)
+    return [path, path.with_suffix(".json")]
 
 
-EXPORTS.register("png16")(partial(PerImage, write=write_png16))
+EXPORTS.register("png16")(partial(PerClass, suffix=".png", write=write_png16))
