@@ -376,7 +376,9 @@ def test_tricks_stand_beside_rules_of_overlap_only(world):
 
 
 def test_the_protocol_of_diaretdb1(world):
-    from medmtl.evaluation import image_roc, pixel_roc
+    from sklearn.metrics import roc_curve
+
+    from medmtl.evaluation import image_roc
 
     options = {"extract": "components", "threshold": 0.0, "diaretdb1": True}
     result = score(world, candidates="maps", rules=["peak_in_lesion", "peak_in_lesion:tolerance=2"], **options)
@@ -385,11 +387,22 @@ def test_the_protocol_of_diaretdb1(world):
     image = image_roc([True, True, False, False], np.array([4, 2, 0, 1]) / (WIDTH * HEIGHT))
     assert frame.loc["image", "eer"] == image.equal_error_rate == 0.0
     masks = [world_mask(name) for name in IMAGES]
-    pixel = pixel_roc(masks, [heat(name, "ex") for name in IMAGES], [np.ones((HEIGHT, WIDTH), bool)] * 4)
-    assert frame.loc["pixel", "eer"] == pytest.approx(pixel.equal_error_rate)
-    assert frame.loc["pixel", "wer_1"] == pytest.approx(pixel.weighted_error(1.0))
+    false, true, _ = roc_curve(
+        np.ravel(masks), np.ravel([heat(name, "ex") for name in IMAGES]), drop_intermediate=False
+    )
+    misses = 1 - true
+    assert frame.loc["pixel", "eer"] == pytest.approx(np.interp(0, (misses - false)[::-1], misses[::-1]))
+    assert frame.loc["pixel", "wer_1"] == pytest.approx(((misses + false)[:-1] / 2).min())
     assert frame.loc["pixel", "ill"] == sum(mask.sum() for mask in masks)
     assert not [one for one in result.result.tasks[1].tables if one.name.startswith("diaretdb1")]  # once a class
+
+
+def test_pixels_that_count_neither_way_are_no_cases_of_the_protocol(world):
+    options = {"extract": "components", "threshold": 0.0, "diaretdb1": True}
+    every = table(score(world, candidates="maps", **options), "diaretdb1").set_index("by")
+    large = table(score(world, candidates="maps", min_area=10, **options), "diaretdb1").set_index("by")
+    assert large.loc["pixel", "ill"] == every.loc["pixel", "ill"] - 9  # the lesion of b has 9 pixels
+    assert large.loc["pixel", "healthy"] == every.loc["pixel", "healthy"]
 
 
 def world_mask(name: str) -> np.ndarray:
