@@ -61,7 +61,7 @@ def lesions(
         candidates: A table (CSV, Parquet, JSON) with the columns image, class, x, y, score and optionally radius or mask;
             or a folder of heat maps (NPY, float TIFF, NIfTI, MHA, or what ``medmtl explain`` writes).
         truth: A manifest with mask columns; a table of boxes (image, class, x0, y0, x1, y1), circles (x, y, radius) or
-            points (x, y); a COCO file; or a folder of masks.
+            points (x, y), with ignore=1 for findings that count neither way; a COCO file; or a folder of masks.
         out: Folder to make; None: nothing is written.
         against: Other candidates for the same images, to compare with in pairs.
         rules: Hit rules as ``NAME`` or ``NAME:PARAMETER=NUMBER,...``, or objects; the first is the primary one.

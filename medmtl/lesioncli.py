@@ -84,7 +84,7 @@ def lesions(
         Path,
         typer.Option(
             help="Manifest with mask columns; table of boxes (image, class, x0, y0, x1, y1), circles (x, y, radius) or "
-            "points (x, y); COCO file; or folder of masks (CLASS/IMAGE.png)."
+            "points (x, y), with ignore=1 for findings that count neither way; COCO file; or folder of masks (CLASS/IMAGE.png)."
         ),
     ],
     rule: Rules = None,

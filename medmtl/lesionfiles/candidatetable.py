@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from medmtl.data.masks import read_mask_for
 from medmtl.data.samples import MaskReference
-from medmtl.errors import ImageError, ManifestError, suggestion
+from medmtl.errors import ImageError, ManifestError
 from medmtl.evaluation import Candidates
 from medmtl.evaluation.intervals import FloatArray
 from medmtl.evaluation.regions import Region
@@ -72,7 +72,7 @@ class CandidateTable:
         if not len(table) and not table.cells:  # a JSON list without records: nothing was found
             table = Columns(table.path, table.unit, (), dict.fromkeys(NEEDED, ()), table.extra)
         table.require(NEEDED, "candidates")
-        notes = _check_columns(table)
+        notes = table.unread((*NEEDED, *OPTIONAL, *_OURS), (*NEEDED, *OPTIONAL))
         _check_coordinates(table)
         rows, skipped = _grouped(table, index)
         radius = table.numbers("radius", least=0, optional=True)
@@ -181,17 +181,6 @@ class CandidateTable:
                 remedy=remedy,
             )
         return region
-
-
-def _check_columns(table: Columns) -> tuple[str, ...]:
-    """Refuses a column that is nearly one of ours, and says which ones are not read."""
-    known = (*NEEDED, *OPTIONAL, *_OURS)
-    others = [name for name in table.cells if name not in known]
-    for name in others:
-        near = suggestion(name.lower(), (*NEEDED, *OPTIONAL))
-        if near.startswith("did you mean") and near.split("'")[1] not in table.cells:
-            raise ManifestError("unknown column", where=table.path, found=f"'{name}'", remedy=near)
-    return (f"columns of {table.path.name} that are not read: {', '.join(others)}",) if others else ()
 
 
 def _check_regions(table: Columns, radius: FloatArray) -> None:

@@ -655,6 +655,38 @@ change(
     more=("--images", "IMAGES"),
     truth="boxes.csv",
 )
+boxed(
+    "neither ignored nor not",
+    lambda w: [row.update(ignore=mark) for row, mark in zip(w.boxes, ("1", "yes", "", "2", "0"), strict=True)],
+    "boxes.csv, line 3",
+    "column 'ignore' is neither 1 nor 0",
+    "'yes'",
+    "also line 5",
+)
+boxed(
+    "misspelt ignore", lambda w: w.boxes[1].update(ignored=1), "unknown column", "'ignored'", "did you mean 'ignore'?"
+)
+boxed(
+    "ignored without class or place",
+    lambda w: w.boxes.append({"image": "d", "ignore": 1}),
+    "boxes.csv, line 7",
+    "column 'class' is empty",
+)
+change(
+    "table of lesions",
+    "misspelt radius",
+    lambda w: w.put("t.csv", csv_bytes([{"image": "a", "class": "ex", "x": 4, "y": 4, "raduis": 3}])),
+    "t.csv",
+    "unknown column",
+    "did you mean 'radius'?",
+    truth="t.csv",
+)
+boxed(
+    "all ignored",
+    lambda w: [row.update(ignore=1) for row in w.boxes],
+    "the truth is empty everywhere",
+    more=("--images", "IMAGES"),
+)
 change(
     "table of lesions",
     "radius of zero",
@@ -751,6 +783,8 @@ coco("not a box", lambda c: c["annotations"][1].update(bbox=[1, 2, 3]), "annotat
 coco("a box without width", lambda c: c["annotations"][1].update(bbox=[1, 2, 0, 3]), "annotation 2", "not a box")
 coco("a box of words", lambda c: c["annotations"][1].update(bbox=["a", 2, 2, 3]), "annotation 2", "not a box")
 coco("a crowd", lambda c: c["annotations"][1].update(iscrowd=1), "annotation 2", "a crowd is no lesion")
+coco("neither ignored nor not", lambda c: c["annotations"][1].update(ignore="maybe"), "annotation 2", "found maybe")
+coco("ignored by a list", lambda c: c["annotations"][1].update(ignore=[1]), "annotation 2", "neither 1 nor 0")
 coco("no size", lambda c: c["images"][0].pop("width"), "an image that says too little")
 coco("another size", lambda c: c["images"][0].update(width=50), "another size than told", "40x30", "50x30")
 coco("the same id twice", lambda c: c["images"][1].update(id=0), "the same image id twice")

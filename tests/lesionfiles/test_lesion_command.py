@@ -20,7 +20,7 @@ from PIL import Image
 
 import medmtl
 from medmtl.cli import run
-from medmtl.evaluation import Candidates, EvaluationResult, Outcome, lesion_targets, match, pooled_froc
+from medmtl.evaluation import LENIENT, Candidates, EvaluationResult, Outcome, lesion_targets, match, pooled_froc
 from medmtl.explanation.rawmap import write_map
 from medmtl.explanation.scale import ClassScale
 from medmtl.lesionfiles.saved import read_matches
@@ -549,3 +549,66 @@ def test_every_option_of_the_command_reaches_the_call(world):
     ]
     assert contents[0]["options"] == contents[1]["options"]
     assert not (world.out / "images").exists()
+
+
+def test_ignored_findings_count_neither_way(world):
+    """By hand, class ex: without the lesion under .6 two lesions; hits .9 and .4; false .7, .5 and .3; .6 and .8 neither."""
+    for row in world.boxes:
+        row["ignore"] = int((row["image"], row["x0"]) == ("a", 20))
+    content = world.coco()
+    content["annotations"][0]["ignore"], content["annotations"][1]["ignore"] = 0, 1
+    world.boxes.append({"image": "d"})  # no lesion; an empty cell is no mark
+    world.write()
+    (world.folder / "coco.json").write_text(json.dumps(content))
+    records = [{**row, "ignore": bool(row.get("ignore"))} for row in world.boxes]
+    (world.folder / "boxes.json").write_text(json.dumps(records))
+    for truth in ("boxes.csv", "boxes.json", "coco.json"):
+        result = score(world, truth=truth)
+        assert figures(result) == pytest.approx({0.1: 1 / 2, 0.25: 1 / 2, 0.5: 1.0, 1.0: 1.0})
+        found = result.matches["ex", "peak_in_lesion"][0].outcome.tolist()
+        assert found == [Outcome.TRUE_POSITIVE, Outcome.DUPLICATE, Outcome.FALSE_POSITIVE, Outcome.IGNORED]
+        assert any(note.startswith("1 findings are to be ignored") for note in result.notes)
+
+
+def luna16(nodules: pd.DataFrame, marks: pd.DataFrame) -> list[tuple[bool, float]]:
+    """LUNA16's loop over nodules: marks closer than the radius belong to them; those of excluded nodules are taken away."""
+    rows, left = [], dict(marks["score"])
+    for nodule in nodules.itertuples():
+        mine = marks[marks["image"] == nodule.image]
+        hits = mine[np.hypot(mine["x"] - nodule.x, mine["y"] - nodule.y) < nodule.radius]
+        for number in hits.index:
+            left.pop(number, None)
+        if not nodule.ignore:
+            rows.append((True, hits["score"].max() if len(hits) else -np.inf))
+    return rows + [(False, mark) for mark in left.values()]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_luna16_with_irrelevant_findings(seed, tmp_path):
+    rng = np.random.default_rng(seed)
+    images = pd.DataFrame({"image": [f"s{k}" for k in range(5)], "width": 100, "height": 80})
+
+    def scattered(size: int) -> pd.DataFrame:
+        places = {"x": rng.uniform(0, 99, size), "y": rng.uniform(0, 79, size)}
+        return pd.DataFrame({"image": rng.choice(images["image"][:4], size), "class": "nodule", **places})
+
+    nodules = scattered(20).assign(radius=rng.uniform(2, 15, 20), ignore=rng.integers(0, 2, 20))
+    marks = scattered(60).assign(score=rng.integers(1, 30, 60))
+    for name, frame in (("images", images), ("nodules", nodules), ("marks", marks)):
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+    expected = luna16(nodules, marks)
+    result = medmtl.lesions(
+        tmp_path / "marks.csv",
+        tmp_path / "nodules.csv",
+        images=tmp_path / "images.csv",
+        rules=["center_distance"],
+        lenient=True,
+        sanity=False,
+        draws=5,
+    )
+    curve = pooled_froc(result.matches["nodule", "center_distance"], LENIENT)
+    assert curve.lesions == sum(lesion for lesion, _ in expected) == (nodules["ignore"] == 0).sum()
+    assert curve.images == 5
+    for threshold, found, false in zip(curve.thresholds, curve.found, curve.false, strict=True):
+        assert found == sum(lesion and score >= threshold for lesion, score in expected)
+        assert false == sum(not lesion and score >= threshold for lesion, score in expected)
