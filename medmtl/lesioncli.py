@@ -111,6 +111,14 @@ def lesions(
         str | None,
         typer.Option(metavar="any|=N|>=N", help="Values of a folder's masks that mean a lesion; default: 1 or 255."),
     ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Mask of a place where no candidate counts, such as the optic disc: a mask column of the manifest, a class of the "
+            "folder of masks, or a column of --images; may be repeated.",
+        ),
+    ] = None,
     min_area: Annotated[int, typer.Option(help="Least pixels of a lesion; smaller ones count neither way.")] = 1,
     extract: Annotated[
         Extract | None, typer.Option(help="How heat maps are cut: peaks (--min-distance) or components (--threshold).")
@@ -179,6 +187,7 @@ def lesions(
         pictures=pictures,
         missing_masks=missing_masks.value,
         lesion_values=lesion_values,
+        exclude=exclude or [],
         min_area=min_area,
         extract=None if extract is None else extract.value,
         threshold=threshold,

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from medmtl.data.masks import read_mask_for
-from medmtl.data.samples import MaskReference
 from medmtl.errors import ImageError, ManifestError
 from medmtl.evaluation import Candidates
 from medmtl.evaluation.intervals import FloatArray
@@ -116,7 +115,7 @@ class CandidateTable:
             rows = self._in_field(rows, field, outside)
         chosen = np.array(rows, dtype=np.int64)
         points = self.x[chosen], self.y[chosen], self.score[chosen]
-        regions = None if self.masks is None else tuple(self._region(row, self.masks[row], shape) for row in rows)
+        regions = None if self.masks is None else tuple(self._region(row, shape) for row in rows)
         radius = self.radius[chosen] if regions is None and self.discs else None
         told = self.area[chosen]
         if regions is not None:
@@ -164,14 +163,10 @@ class CandidateTable:
             raise ManifestError("a candidate outside the field of view", where=where, found=found, remedy=remedy)
         return tuple(row for row, stays in zip(rows, inside.tolist(), strict=True) if stays)
 
-    def _region(self, row: int, cell: str, shape: Shape) -> Region:
-        if not cell:
+    def _region(self, row: int, shape: Shape) -> Region:
+        reference = self.table.mask("mask", row)
+        if reference is None:
             return Region.circle(self.x[row], self.y[row], self.radius[row], shape)
-        try:
-            reference = MaskReference.parse(cell, self.table.path.parent)
-        except ValueError:
-            remedy = "write PATH, PATH#=N or PATH#>=N"
-            raise ManifestError("not a mask", where=self.table.place(row), found=f"'{cell}'", remedy=remedy) from None
         region = Region.of_mask(read_mask_for(reference, shape, binary=True))
         if not region.area:
             remedy = "give the mask of the candidate's region, as large as its image"

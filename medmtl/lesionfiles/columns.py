@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from medmtl.data.samples import MaskReference
 from medmtl.data.table import cell_text, decode_text, read_bytes, read_table
 from medmtl.errors import ManifestError, suggestion
 from medmtl.evaluation.intervals import BoolArray, FloatArray
@@ -114,6 +115,19 @@ class Columns:
         wrong = [row for row, text in enumerate(texts) if text not in _YES | _NO]
         self.refuse(wrong, name, "is neither 1 nor 0", f"write 1 for {meaning}, otherwise 0 or nothing")
         return np.array([text in _YES for text in texts], dtype=bool)
+
+    def mask(self, name: str, row: int) -> MaskReference | None:
+        """The mask of a cell, relative to the table; None where the cell is empty or there is no such column.
+
+        Raises:
+            ManifestError: The cell tells of none.
+        """
+        text = self.column(name)[row]
+        try:
+            return MaskReference.parse(text, self.path.parent) if text else None
+        except ValueError:
+            remedy = "write PATH, PATH#=N or PATH#>=N"
+            raise ManifestError("not a mask", where=self.place(row), found=f"'{text}'", remedy=remedy) from None
 
     def unread(self, read: Collection[str], wanted: Iterable[str]) -> tuple[str, ...]:
         """A note on the columns that are not read; none where there are none.

@@ -502,6 +502,8 @@ def test_every_option_of_the_command_reaches_the_call(world):
     world.boxes.append({"image": "d", "class": ""})
     for row in world.candidates:
         row["radius"] = 1
+    for row in world.images:
+        row["disc"] = "masks/ex/a.png"
     world.write()
     more = [
         "--diaretdb1",
@@ -509,6 +511,8 @@ def test_every_option_of_the_command_reaches_the_call(world):
         "bad:he=he",
         "--images",
         world.path("images.csv"),
+        "--exclude",
+        "disc",
         "--min-area",
         "2",
         "--other-class",
@@ -532,6 +536,7 @@ def test_every_option_of_the_command_reaches_the_call(world):
     options = {"classes": ["bad:he=he"], "images": world.path("images.csv"), "min_area": 2, "other_class": "ignored"}
     options |= {"duplicates": "false_positive", "lenient": True, "rates": [3], "sizes": [0, float("inf")], "seed": 4}
     options |= {
+        "exclude": ["disc"],
         "diaretdb1": True,
         "image_threshold": 0.5,
         "sanity": False,
@@ -612,3 +617,83 @@ def test_luna16_with_irrelevant_findings(seed, tmp_path):
     for threshold, found, false in zip(curve.thresholds, curve.found, curve.false, strict=True):
         assert found == sum(lesion and score >= threshold for lesion, score in expected)
         assert false == sum(not lesion and score >= threshold for lesion, score in expected)
+
+
+def disc(world: LesionWorld, *points: tuple[int, int], image: str = "a") -> None:
+    """Masks of a disc: some pixels of one image; absent in c, not known in the others."""
+    values = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for x, y in points:
+        values[y, x] = 255
+    (world.folder / "masks" / "disc").mkdir(exist_ok=True)
+    Image.fromarray(values).save(world.folder / "masks" / "disc" / f"{image}.png")
+    for name, manifest, row in zip(IMAGES, world.manifest, world.images, strict=True):
+        cell = {image: f"masks/disc/{image}.png", "c": "absent"}.get(name, "")
+        manifest["mask:anatomy.disc"] = row["disc"] = cell
+    world.write()
+
+
+PLACES = {
+    "manifest": ("manifest.csv", {}),
+    "folder": ("masks", {"missing_masks": "absent"}),
+    "folder and images": ("masks", {"images": "images.csv"}),
+    "boxes and images": ("boxes.csv", {"images": "images.csv"}),
+    "boxes and manifest": ("boxes.csv", {"images": "manifest.csv"}),
+}
+
+
+@pytest.mark.parametrize("candidates", ["candidates.csv", "maps"])
+@pytest.mark.parametrize("form", PLACES)
+def test_candidates_on_an_excluded_place_are_left_out(form, candidates, world):
+    """By hand, class ex: without .7, the pixel at (31, 22): .9 hit, .8 further hit, .6 hit, .5 false, .4 hit, .3 false."""
+    world.candidates[3] |= {"x": 30.6, "y": 22.4}
+    disc(world, (31, 22))
+    truth, options = PLACES[form]
+    options = {key: world.path(value) if key == "images" else value for key, value in options.items()}
+    more = options | (PEAKS if candidates == "maps" else {})
+    result = score(world, candidates, truth, exclude=["disc"], out=world.out, **more)
+    assert figures(result) == pytest.approx({0.1: 2 / 3, 0.25: 1.0, 0.5: 1.0, 1.0: 1.0})
+    assert figures(result, "he", 1) == pytest.approx(dict.fromkeys(RATES, 0.5))  # .9 lies one pixel above
+    assert [task.task for task in result.result.tasks] == ["ex", "he"]
+    assert any("candidates on disc were left out: ex 1, he 0" in note for note in result.notes)
+    unknown = 3 if truth == "masks" and "images" not in options else 2
+    assert any(f"disc: not known in {unknown} of 4 images" in note for note in result.notes)
+    images = pd.read_csv(world.out / "images.csv")
+    assert images.set_index(["image", "class"])["excluded"].to_dict() == {
+        (image, label): int((image, label) == ("a", "ex")) for image in IMAGES for label in ("ex", "he")
+    }
+
+
+def test_lesions_on_an_excluded_place_are_missed(world):
+    disc(world, (22, 11))
+    result = score(world, exclude=["anatomy.disc"])  # the column's whole name
+    assert result.result.tasks[0].metrics[0].n == 3
+    assert figures(result)[1.0] == pytest.approx(2 / 3)
+
+
+def test_places_are_excluded_for_every_row(world):
+    disc(world)
+    for row in world.manifest:
+        row["mask:anatomy.disc"] = "everywhere.png"
+    Image.fromarray(np.ones((HEIGHT, WIDTH), np.uint8)).save(world.folder / "everywhere.png")
+    for row in world.candidates:
+        row["radius"] = 2
+    world.write()
+    options = {"exclude": ["disc"], "sanity": True, "rules": ["peak_in_lesion", "any_overlap"]}
+    result = score(world, against=world.path("candidates.csv"), **options)
+    for task in range(2):
+        rows = table(result, "lesions.", task)
+        assert len(rows) >= 4
+        assert (rows["fppi_of_all"] == 0).all()
+        assert (rows["all_candidates"] == 0).all()
+
+
+def test_what_is_excluded_is_part_of_the_inputs(world):
+    disc(world, (31, 22))
+    for name in ("one", "two"):
+        score(world, truth="boxes.csv", images=world.path("images.csv"), exclude=["disc"], out=world.folder / name)
+        disc(world, (31, 22), (2, 2))
+    digests = [
+        json.loads((world.folder / name / "metrics.json").read_text())["provenance"]["truth"]["sha256"]
+        for name in ("one", "two")
+    ]
+    assert digests[0] != digests[1]
