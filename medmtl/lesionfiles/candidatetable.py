@@ -15,13 +15,14 @@ from medmtl.errors import ImageError, ManifestError
 from medmtl.evaluation import Candidates
 from medmtl.evaluation.intervals import FloatArray
 from medmtl.evaluation.regions import Region
-from medmtl.explanation.candidates import COORDINATES
+from medmtl.explanation.candidates import COLUMNS, COORDINATES
 from medmtl.lesionfiles.columns import Columns, read_columns
 from medmtl.lesionfiles.images import ImageIndex, Shape
 
 NEEDED = ("image", "class", "x", "y", "score")
 OPTIONAL = ("radius", "mask", "area", "area_px")
-_OURS = ("number", "probability", "coordinates")
+_KNOWN = (*NEEDED, *OPTIONAL, *COLUMNS, "coordinates")
+"""Columns that are read, and the others that ``medmtl explain`` writes."""
 WHAT = "candidate table"
 
 OutsideField = Literal["refuse", "drop", "count"]
@@ -71,7 +72,7 @@ class CandidateTable:
         if not len(table) and not table.cells:  # a JSON list without records: nothing was found
             table = Columns(table.path, table.unit, (), dict.fromkeys(NEEDED, ()), table.extra)
         table.require(NEEDED, "candidates")
-        notes = table.unread((*NEEDED, *OPTIONAL, *_OURS), (*NEEDED, *OPTIONAL))
+        notes = table.unread(_KNOWN, (*NEEDED, *OPTIONAL))
         _check_coordinates(table)
         rows, skipped = _grouped(table, index)
         radius = table.numbers("radius", least=0, optional=True)

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from medmtl.errors import ManifestError, suggestion
 from medmtl.evaluation.intervals import BoolArray, FloatArray
 
 _SHOWN = 3
+_NEAR = 0.75
+"""How alike a column is to one that is asked for if it is taken for a misspelling: 0.83 ``raduis``, 0.6 ``reader`` to ``area``."""
 _YES, _NO = {"1", "1.0", "true"}, {"", "0", "0.0", "false"}
 
 
@@ -141,9 +144,10 @@ class Columns:
         """
         others = [name for name in self.cells if name not in read]
         for name in others:
-            near = suggestion(name.lower(), wanted)
-            if near.startswith("did you mean") and near.split("'")[1] not in self.cells:
-                raise ManifestError("unknown column", where=self.path, found=f"'{name}'", remedy=near)
+            near = get_close_matches(name.lower(), list(wanted), n=1, cutoff=_NEAR)
+            if near and near[0] not in self.cells:
+                remedy = f"did you mean '{near[0]}'?"
+                raise ManifestError("unknown column", where=self.path, found=f"'{name}'", remedy=remedy)
         return (f"columns of {self.path.name} that are not read: {', '.join(others)}",) if others else ()
 
     def refuse(self, rows: Sequence[int], name: str, what: str, remedy: str) -> None:

@@ -421,7 +421,20 @@ def test_explain_s_table_is_a_candidate_table(world):
             tables.append(candidate_table(image, ClassScale(label, 0.0, 1.0), **columns))
     write_candidates(world.folder / "explained", tables)
     for name in ("explained/candidates.csv", "explained/candidates.json"):
-        assert figures(score(world, candidates=name)) == pytest.approx(BY_HAND)
+        result = score(world, candidates=name)
+        assert figures(result) == pytest.approx(BY_HAND)
+        assert not any("not read" in note for note in result.notes)
+
+
+def test_columns_that_are_not_read_are_told(world):
+    for row in world.candidates:
+        row |= {"quadrant": "upper", "qadrant": "upper", "reader": 2}  # explain writes the first
+    for row in world.boxes:
+        row["remark"] = "soft border"
+    world.write()
+    notes = score(world, truth="boxes.csv", images=world.path("images.csv")).notes
+    assert "columns of candidates.csv that are not read: qadrant, reader" in notes
+    assert "columns of boxes.csv that are not read: remark" in notes
 
 
 def test_no_torch_is_imported(world):
