@@ -15,10 +15,10 @@ from medmtl.evaluation import Candidates, Targets
 from medmtl.evaluation.sanity import covered_share
 from medmtl.lesionfiles.exclusion import excluded_places, outside
 from medmtl.lesionfiles.images import EvaluatedImage, Shape
+from medmtl.lesionfiles.lesiontruth import Truth
 from medmtl.lesionfiles.pairing import Pair
 from medmtl.lesionfiles.sanity import sanity_rows, trick_rows
 from medmtl.lesionfiles.sources import CandidateSource
-from medmtl.lesionfiles.truth import Truth
 
 Field = npt.NDArray[np.bool_]
 

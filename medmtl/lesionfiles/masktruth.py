@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from medmtl.data.manifest import Manifest
 from medmtl.data.reading import IMAGE_SUFFIXES, read_image_info
@@ -18,33 +17,23 @@ from medmtl.evaluation import Targets, lesion_targets
 from medmtl.lesionfiles.encoding import read_lesion_mask
 from medmtl.lesionfiles.images import EvaluatedImage, ImageIndex, Shape, stem
 from medmtl.lesionfiles.imagetable import excluded_columns, manifest_images, mask_names
+from medmtl.lesionfiles.lesiontruth import Field, Truth
 from medmtl.lesionfiles.naming import listed, name_of, unplaced
 
 MissingMasks = Literal["refuse", "absent", "unknown"]
-Field = npt.NDArray[np.bool_]
 _SAY_MANIFEST = "say in the manifest what means a lesion: PATH#any, PATH#=N or PATH#>=N"
 _SAY_FOLDER = "say what means a lesion: --lesion-values any, =N or >=N"
 
 
 @dataclass(frozen=True)
-class MaskTruth:
+class MaskTruth(Truth):
     """Lesions as masks.
 
     Attributes:
-        kind: What the truth is, in words.
-        index: The evaluated images.
-        classes: Classes of lesions.
-        files: What was read to know all this.
-        notes: What a reader of the results must know.
         masks: The mask of each image number and class; none = not known.
         remedy: How the user says what a mask's values mean.
     """
 
-    kind: str
-    index: ImageIndex
-    classes: tuple[str, ...]
-    files: tuple[Path, ...]
-    notes: tuple[str, ...]
     masks: Mapping[tuple[int, str], MaskReference]
     remedy: str
 
@@ -54,7 +43,7 @@ class MaskTruth:
         Raises:
             ImageError: A file is broken.
         """
-        shape = self.index.images[number].shape()
+        shape = super().shape(number)
         if shape is not None:
             return shape
         paths = [self.masks[key].path for key in ((number, label) for label in self.classes) if key in self.masks]
@@ -63,10 +52,6 @@ class MaskTruth:
             return None
         info = read_image_info(path)
         return info.height, info.width
-
-    def reach(self, number: int) -> tuple[float, float]:
-        """A mask reaches nowhere beyond its image."""
-        return 0.0, 0.0
 
     def targets(
         self, number: int, classes: Sequence[str], shape: Shape, field: Field | None, min_area: int

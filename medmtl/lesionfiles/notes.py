@@ -8,11 +8,11 @@ from medmtl.evaluation import Counting
 from medmtl.evaluation.lesions import OtherClass
 from medmtl.explanation.candidates import COORDINATES
 from medmtl.lesionfiles.gathering import GatheredImage
+from medmtl.lesionfiles.lesiontruth import Truth
 from medmtl.lesionfiles.pairing import Pair
 from medmtl.lesionfiles.ruletexts import rule_text
 from medmtl.lesionfiles.scoring import Scored
 from medmtl.lesionfiles.sources import CandidateSource
-from medmtl.lesionfiles.truth import Truth
 
 
 def rule_sentences(

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from medmtl.errors import ManifestError
 from medmtl.evaluation import Targets
@@ -16,8 +14,8 @@ from medmtl.evaluation.intervals import BoolArray, FloatArray
 from medmtl.evaluation.regions import Region
 from medmtl.lesionfiles.columns import Columns
 from medmtl.lesionfiles.images import EvaluatedImage, ImageIndex, Shape
+from medmtl.lesionfiles.lesiontruth import Field, Truth
 
-Field = npt.NDArray[np.bool_]
 BOX, CIRCLE, POINT = ("x0", "y0", "x1", "y1"), ("x", "y", "radius"), ("x", "y")
 IGNORE = "ignore"
 """Column, and key of a COCO annotation, of findings that count neither way."""
@@ -25,38 +23,20 @@ _NEITHER = "a finding that counts neither way"
 
 
 @dataclass(frozen=True)
-class ShapeTruth:
+class ShapeTruth(Truth):
     """Lesions as boxes, circles or points in original pixels, 0-based pixel centers.
 
     Attributes:
-        kind: What the truth is, in words.
-        index: The evaluated images.
-        classes: Classes of lesions.
-        files: What was read to know all this.
-        notes: What a reader of the results must know.
         numbers: Coordinates of each shape: x0, y0, x1, y1 (box), x, y, radius (circle) or x, y (point).
         members: Rows of ``numbers`` by image number and class.
         places: Where each shape is told of.
         ignored: Whether each is a finding that counts neither way: not to be found, nor held against who finds it.
     """
 
-    kind: str
-    index: ImageIndex
-    classes: tuple[str, ...]
-    files: tuple[Path, ...]
-    notes: tuple[str, ...]
     numbers: FloatArray
     members: Mapping[tuple[int, str], tuple[int, ...]]
     places: tuple[str, ...]
     ignored: BoolArray
-
-    def shape(self, number: int) -> Shape | None:
-        """Height and width of an image; None: not known.
-
-        Raises:
-            ImageError: The picture is broken, or of another size than told.
-        """
-        return self.index.images[number].shape()
 
     def reach(self, number: int) -> tuple[float, float]:
         """The largest y and x that a shape of the image touches, for images of which no size is known."""

@@ -1,54 +1,23 @@
-"""What the truth is, whatever form it comes in: evaluated images, classes, and the lesions of an image."""
+"""How a truth is opened, by what it is: masks of a manifest or a folder, a table of shapes, or a COCO file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any
 
 from medmtl.data.manifest import Manifest
 from medmtl.errors import ConfigError, ManifestError, suggestion
-from medmtl.evaluation import Targets
 from medmtl.lesionfiles.cocotruth import coco_truth
 from medmtl.lesionfiles.columns import Columns, read_columns, read_json
-from medmtl.lesionfiles.given import Given
-from medmtl.lesionfiles.images import ImageIndex, Shape, with_pictures
+from medmtl.lesionfiles.images import ImageIndex, with_pictures
 from medmtl.lesionfiles.imagetable import manifest_images, table_images
-from medmtl.lesionfiles.masktruth import MaskTruth, MissingMasks, folder_truth, manifest_truth, mask_files
-from medmtl.lesionfiles.shapetruth import ShapeTruth, table_truth
+from medmtl.lesionfiles.lesiontruth import Truth
+from medmtl.lesionfiles.masktruth import MissingMasks, folder_truth, manifest_truth, mask_files
+from medmtl.lesionfiles.shapetruth import table_truth
 
-Field = npt.NDArray[np.bool_]
 WHAT = "truth"
-
-
-class Truth(Given, Protocol):
-    """Lesions of images by class."""
-
-    @property
-    def index(self) -> ImageIndex:
-        """The evaluated images."""
-        ...
-
-    def targets(
-        self, number: int, classes: Sequence[str], shape: Shape, field: Field | None, min_area: int
-    ) -> Targets | None:
-        """Lesions of an image.
-
-        Args:
-            number: Number of the image.
-            classes: One class, or several that count as one.
-            shape: Height and width of the image.
-            field: Its field of view (H, W); None: the whole image.
-            min_area: Least pixels of a lesion.
-
-        Returns:
-            The lesions, or None where they are not known.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -94,7 +63,7 @@ def open_truth(path: Path, options: TruthOptions) -> Truth:
     return truth
 
 
-def _opened(path: Path, options: TruthOptions) -> MaskTruth | ShapeTruth:
+def _opened(path: Path, options: TruthOptions) -> Truth:
     if path.is_dir():
         images = _images(options)
         return folder_truth(path, images, options.missing_masks, options.lesion_values, options.exclude)
@@ -113,7 +82,7 @@ def _opened(path: Path, options: TruthOptions) -> MaskTruth | ShapeTruth:
     return manifest_truth(Manifest.read(path), options.split, options.exclude)
 
 
-def _check_excluded(truth: MaskTruth | ShapeTruth, exclude: Sequence[str]) -> None:
+def _check_excluded(truth: Truth, exclude: Sequence[str]) -> None:
     """Refuses a place that no image could have a mask of."""
     for name in exclude:
         if name not in truth.index.images[0].excluded:
