@@ -32,6 +32,7 @@ def lesions(
     pictures: str | Path | None = None,
     missing_masks: MissingMasks = "refuse",
     lesion_values: str | None = None,
+    exclude: Sequence[str] = (),
     min_area: int = 1,
     extract: Method | None = None,
     threshold: float | None = None,
@@ -61,7 +62,7 @@ def lesions(
         candidates: A table (CSV, Parquet, JSON) with the columns image, class, x, y, score and optionally radius or mask;
             or a folder of heat maps (NPY, float TIFF, NIfTI, MHA, or what ``medmtl explain`` writes).
         truth: A manifest with mask columns; a table of boxes (image, class, x0, y0, x1, y1), circles (x, y, radius) or
-            points (x, y); a COCO file; or a folder of masks.
+            points (x, y), with ignore=1 for findings that count neither way; a COCO file; or a folder of masks.
         out: Folder to make; None: nothing is written.
         against: Other candidates for the same images, to compare with in pairs.
         rules: Hit rules as ``NAME`` or ``NAME:PARAMETER=NUMBER,...``, or objects; the first is the primary one.
@@ -71,6 +72,8 @@ def lesions(
         pictures: Folder of pictures by image name, where nothing else says where they are.
         missing_masks: What it means that a folder of masks has none for an image: ``refuse``, ``absent``, ``unknown``.
         lesion_values: Which values of a folder's masks mean a lesion: ``any``, ``=N`` or ``>=N``; None: 1 or 255.
+        exclude: Masks of places where no candidate counts, such as the optic disc: mask columns of the manifest, classes
+            of the folder of masks, or columns of ``images``.
         min_area: Least pixels of a lesion; smaller ones count neither way.
         extract: How heat maps are cut: ``peaks`` or ``components``.
         threshold: Least score of a candidate from a map.
@@ -101,7 +104,7 @@ def lesions(
     options = LesionOptions(
         rules=tuple(rules),
         classes=tuple(classes),
-        truth=TruthOptions(_path(images), split, _path(pictures), missing_masks, lesion_values),
+        truth=TruthOptions(_path(images), split, _path(pictures), missing_masks, lesion_values, tuple(exclude)),
         extraction=Extraction(extract, threshold, min_distance, limit, missing_values),
         outside_field=outside_field,
         min_area=min_area,

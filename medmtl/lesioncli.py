@@ -84,7 +84,7 @@ def lesions(
         Path,
         typer.Option(
             help="Manifest with mask columns; table of boxes (image, class, x0, y0, x1, y1), circles (x, y, radius) or "
-            "points (x, y); COCO file; or folder of masks (CLASS/IMAGE.png)."
+            "points (x, y), with ignore=1 for findings that count neither way; COCO file; or folder of masks (CLASS/IMAGE.png)."
         ),
     ],
     rule: Rules = None,
@@ -110,6 +110,14 @@ def lesions(
     lesion_values: Annotated[
         str | None,
         typer.Option(metavar="any|=N|>=N", help="Values of a folder's masks that mean a lesion; default: 1 or 255."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Mask of a place where no candidate counts, such as the optic disc: a mask column of the manifest, a class of the "
+            "folder of masks, or a column of --images; may be repeated.",
+        ),
     ] = None,
     min_area: Annotated[int, typer.Option(help="Least pixels of a lesion; smaller ones count neither way.")] = 1,
     extract: Annotated[
@@ -179,6 +187,7 @@ def lesions(
         pictures=pictures,
         missing_masks=missing_masks.value,
         lesion_values=lesion_values,
+        exclude=exclude or [],
         min_area=min_area,
         extract=None if extract is None else extract.value,
         threshold=threshold,

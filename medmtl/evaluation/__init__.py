@@ -14,7 +14,7 @@ from medmtl.evaluation.classification import (
     youden_threshold,
 )
 from medmtl.evaluation.delong import auc, auc_interval, delong_variance
-from medmtl.evaluation.diaretdb1 import OfficialRoc, flagged_share, image_roc, image_truth, pixel_roc
+from medmtl.evaluation.diaretdb1 import OfficialRoc, flagged_share, image_roc, image_truth
 from medmtl.evaluation.examples import pick_examples
 from medmtl.evaluation.froc import CPM_RATES, LENIENT, RETINA_RATES, STRICT, Counting, Froc, Reading, pooled_froc
 from medmtl.evaluation.froc_intervals import (
@@ -29,6 +29,7 @@ from medmtl.evaluation.labels import Labelled, known_only
 from medmtl.evaluation.lesions import Matches, Outcome, match, match_images
 from medmtl.evaluation.levels import HALF, PixelLevels, dice_thresholds, pixel_levels
 from medmtl.evaluation.localization import froc_curve, lesion_findings
+from medmtl.evaluation.pixelroc import pixel_roc
 from medmtl.evaluation.pixels import PixelCounts, channel_counts, class_counts, image_scores
 from medmtl.evaluation.pooling import MatchPool
 from medmtl.evaluation.regions import Region

@@ -1,4 +1,4 @@
-"""DIARETDB1's own protocol: image-based and pixel-based ROC curves, equal error rate, weighted error rates.
+"""DIARETDB1's own protocol: the image-based ROC curve, equal error rate, weighted error rates.
 
 What is known, and how well: the released Matlab evaluation (v1.1), which was read, is image-based only; an image's
 score is its flagged pixels / field-of-view pixels; it is called ill if the score exceeds t, for t in 0 and the distinct
@@ -6,14 +6,13 @@ scores; it is ill if any pixel has an agreement of at least 0.75; and per lesion
 WER_R = ((1 - sensitivity) + R * (1 - specificity)) / (1 + R) for R = 0.1, 1, 10, of which the least over t is reported,
 with the equal error rate. Kauppi et al. 2013 (Comput Math Methods Med 2013:368514) use image- and pixel-based curves with
 the equal error rate; how exactly their pixels and their "summax" rule go was **not** checked against the paper, so the
-pixel-based curve here is the plain one: every pixel of every field of view is a case. There is no official lesion-level
-rule.
+pixel-based curve (``pixelroc.py``) is the plain one: every pixel of every field of view is a case. There is no official
+lesion-level rule.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +38,7 @@ class OfficialRoc:
         specificity: Shape (points,), NaN without healthy cases.
         positives: Number of ill cases.
         negatives: Number of healthy cases.
+        ratios: The weights that this curve answers for; None: every threshold is there, and it answers for all.
     """
 
     thresholds: FloatArray
@@ -46,15 +46,23 @@ class OfficialRoc:
     specificity: FloatArray
     positives: int
     negatives: int
+    ratios: tuple[float, ...] | None = None
 
     def weighted_error(self, ratio: float) -> float:
         """Least WER_R = ((1 - sensitivity) + R * (1 - specificity)) / (1 + R) over the thresholds; NaN with one class.
 
         Raises:
-            EvaluationError: The ratio is not a number of 0 or more.
+            EvaluationError: The ratio is not a number of 0 or more, or points that it would need were left out.
         """
         if not 0 <= ratio < math.inf:
             raise EvaluationError("the weight of false alarms is a number, 0 or more", found=ratio)
+        if self.ratios is not None and ratio not in self.ratios:
+            remedy = (
+                f"name it among the ratios of pixel_roc; these were {', '.join(f'{known:g}' for known in self.ratios)}"
+            )
+            raise EvaluationError("the curve was not kept for this weight of false alarms", found=ratio, remedy=remedy)
+        if not self.positives or not self.negatives:
+            return math.nan
         return float(np.min(((1 - self.sensitivity) + ratio * (1 - self.specificity)) / (1 + ratio)))
 
     @property
@@ -130,38 +138,6 @@ def image_roc(ill: npt.ArrayLike, scores: npt.ArrayLike) -> OfficialRoc:
             "images need a truth and a finite score of 0 or more each", found=f"{len(truth)}, {len(values)}"
         )
     return _roc(truth, values, np.unique(np.concatenate([[0.0], values])))
-
-
-def pixel_roc(
-    truths: Sequence[npt.ArrayLike], maps: Sequence[npt.ArrayLike], fields: Sequence[npt.ArrayLike]
-) -> OfficialRoc:
-    """The pixel-based curve of one lesion type: every pixel of every field of view is a case (see the file's head).
-
-    Args:
-        truths: Lesion masks, each of shape (H, W).
-        maps: Evidence of the method, each of shape (H, W).
-        fields: Fields of view, each of shape (H, W).
-
-    Raises:
-        EvaluationError: Lists or shapes differ, or a value inside a field is not finite.
-    """
-    if not len(truths) == len(maps) == len(fields):
-        raise EvaluationError(
-            "each image needs a truth, a map and a field", found=f"{len(truths)}, {len(maps)} and {len(fields)}"
-        )
-    ill: list[BoolArray] = []
-    values: list[FloatArray] = []
-    for truth, evidence, field in zip(truths, maps, fields, strict=True):
-        mask, scores, inside = np.asarray(truth), np.asarray(evidence, dtype=np.float64), np.asarray(field).astype(bool)
-        if not mask.shape == scores.shape == inside.shape or not np.isfinite(scores[inside]).all():
-            raise EvaluationError(
-                "truth, map and field of an image need one shape, and finite values in the field",
-                found=f"{mask.shape}, {scores.shape} and {inside.shape}",
-            )
-        ill.append(mask[inside].astype(bool))
-        values.append(scores[inside])
-    cases = np.concatenate(values or [np.empty(0)])
-    return _roc(np.concatenate(ill or [np.empty(0, bool)]), cases, np.unique(cases))
 
 
 def _roc(truth: BoolArray, scores: FloatArray, thresholds: FloatArray) -> OfficialRoc:

@@ -1,77 +1,75 @@
-"""How the FROC curve of a bootstrap draw is read exactly without drawing it.
+"""How FROC curves of bootstrap draws are read exactly without drawing them.
 
-A drawn curve differs from the curve itself in the weights of patients only. Where it passes a rate of false positives
-is found in two steps: first among stretches of thresholds, whose counts by patient are one matrix product for all
-draws, then inside the one stretch that holds the place.
+A drawn curve differs from the curve itself in the weights of patients only: its counts are running sums of weights along
+the false positives and along the hits, both by falling score.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from medmtl.evaluation.froc import EPSILON, Ranking
 from medmtl.evaluation.intervals import FloatArray, IntArray, draw_weights
+from medmtl.evaluation.running_sums import SIDE_BY_SIDE, Events
 
-Weights: TypeAlias = npt.NDArray[np.floating[Any]]
-
-_STRETCHES = 384
-
-_KEPT = 8_000_000
+_KEPT = 4_000_000
 """Weights (draws x patients) that are kept for the next class and rule on the same patients."""
-_CELLS = 250_000
-"""Weights of candidates that are summed at a time."""
-_EXACT = 2**24
-"""Whole numbers below it are exact in float32, which is twice as fast as float64."""
 
 
 @dataclass(frozen=True, eq=False)
-class Events:
-    """Candidates that count, by falling score, cut into stretches of whole thresholds.
+class CurveEvents:
+    """Candidates that count, by falling score; a candidate that finds several lesions stands among the hits as often.
 
     Attributes:
-        hit: Lesions newly found, shape (events,).
-        false: 1 for false positives, shape (events,).
-        group: The patient, shape (events,).
-        threshold: Number of the distinct score, shape (events,).
-        cuts: Where stretches begin among the events, and the end.
+        false: The false positives.
+        hits: The hits.
+        hits_before: Hits at higher scores than each false positive, and all, shape (false positives + 1,).
+        rise_hits: Hits down to each score at which a lesion is found, shape (rises,).
+        rise_false: False positives down to each such score, shape (rises,).
     """
 
-    hit: IntArray
-    false: IntArray
-    group: IntArray
-    threshold: IntArray
-    cuts: IntArray
+    false: Events
+    hits: Events
+    hits_before: IntArray
+    rise_hits: IntArray
+    rise_false: IntArray
 
+    @classmethod
+    def of(cls, pool: Ranking, codes: IntArray, groups: int) -> CurveEvents:
+        """Events of a ranking.
 
-def count_events(pool: Ranking, codes: IntArray) -> Events:
-    """Keeps the candidates that count, cut into stretches; a score that many share is a stretch of its own."""
-    counts = np.flatnonzero((pool.hit > 0) | (pool.false > 0))
-    threshold = np.searchsorted(pool.ends, counts)
-    begins = np.flatnonzero(np.append(True, threshold[1:] != threshold[:-1])[: len(threshold)])
-    size = np.diff(np.append(begins, len(threshold)))
-    step = max(1, -(-len(threshold) // _STRETCHES))
-    large = size > step
-    apart = np.append(False, (begins[1:] // step != begins[:-1] // step) | large[1:] | large[:-1])[: len(begins)]
-    cuts = np.concatenate([[0], begins[apart], [len(threshold)]]).astype(np.int64)
-    return Events(pool.hit[counts], pool.false[counts], codes[pool.image[counts]], threshold, cuts)
+        Args:
+            pool: The candidates by falling score.
+            codes: The patient of each image, shape (images,).
+            groups: Number of patients.
+        """
+        threshold, patient = np.searchsorted(pool.ends, np.arange(len(pool.score))), codes[pool.image]
+        wrong, right = np.flatnonzero(pool.false), np.repeat(np.arange(len(pool.hit)), pool.hit)
+        false, hit = threshold[wrong], threshold[right]
+        rises = np.unique(hit)
+        return cls(
+            false=Events.of(patient[wrong], groups),
+            hits=Events.of(patient[right], groups),
+            hits_before=np.append(np.searchsorted(hit, false), len(hit)),
+            rise_hits=np.searchsorted(hit, rises, side="right"),
+            rise_false=np.searchsorted(false, rises, side="right"),
+        )
 
 
 @lru_cache(maxsize=1)
-def _kept_weights(size: int, draws: int, seed: int) -> tuple[Weights, ...]:
-    kept = tuple(block.astype(np.float32) for block in draw_weights(size, draws=draws, seed=seed))
+def _kept_weights(size: int, draws: int, seed: int) -> tuple[IntArray, ...]:
+    kept = tuple(draw_weights(size, draws=draws, seed=seed))
     for block in kept:
         block.flags.writeable = False
     return kept
 
 
-def drawn_weights(size: int, draws: int, seed: int) -> Iterable[Weights]:
-    """How often each patient is drawn, in blocks of draws, as float32: whole numbers below 2^24 are exact in it.
+def drawn_weights(size: int, draws: int, seed: int) -> Iterable[IntArray]:
+    """How often each patient is drawn, in blocks of draws.
 
     Args:
         size: Number of patients.
@@ -82,10 +80,10 @@ def drawn_weights(size: int, draws: int, seed: int) -> Iterable[Weights]:
         return ()
     if size * draws <= _KEPT:
         return _kept_weights(size, draws, seed)
-    return (block.astype(np.float32) for block in draw_weights(size, draws=draws, seed=seed))
+    return draw_weights(size, draws=draws, seed=seed)
 
 
-def read_draws(events: Events, weights: Weights, totals: FloatArray, rates: FloatArray) -> FloatArray:
+def read_draws(events: CurveEvents, weights: IntArray, totals: FloatArray, rates: FloatArray) -> FloatArray:
     """Reads each drawn curve at the rates: the last point with at most that many false positives.
 
     Args:
@@ -97,44 +95,37 @@ def read_draws(events: Events, weights: Weights, totals: FloatArray, rates: Floa
     Returns:
         Sensitivities of shape (draws, rates), NaN in draws without a lesion.
     """
-    lesions, images = (weights.astype(np.float64) @ totals).T
+    lesions, images = (weights @ totals).T
     limit = images[:, None] * rates + EPSILON
-    if float(weights.max(initial=0)) * max(len(events.hit), int(events.hit.sum())) >= _EXACT:
-        weights = weights.astype(np.float64)
-    found, false = (_stretch_counts(events, part, weights) for part in (events.hit, events.false))
-    stretch = np.stack([(false[:, 1:] <= column[:, None]).sum(axis=1) for column in limit.T], axis=1)
-    rows = np.arange(len(weights))[:, None]
-    hits = found[rows, stretch].astype(np.float64)
-    left = limit - false[rows, stretch]
-    for number in np.unique(stretch):
-        if number + 1 < len(events.cuts):
-            draw, rate = np.nonzero(stretch == number)
-            part = slice(events.cuts[number], events.cuts[number + 1])
-            for some in np.array_split(np.arange(len(draw)), 1 + len(draw) * (part.stop - part.start) // _CELLS):
-                mine = draw[some], rate[some]
-                hits[mine] += _within(events, part, weights, mine[0], left[mine])
+    found = np.empty(limit.shape)
+    for part in _parts(weights):
+        # The first false positive too many ends the curve above its score.
+        closed = events.hits_before[events.false.sums(weights[part]).reach(limit[part])]
+        found[part] = events.hits.sums(weights[part]).at_own(closed)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(lesions[:, None] > 0, hits / lesions[:, None], np.nan)
+        return np.where(lesions[:, None] > 0, found / lesions[:, None], np.nan)
 
 
-def _stretch_counts(events: Events, values: IntArray, weights: Weights) -> Weights:
-    """Weighted counts up to the begin of each stretch, and in all; shape (draws, stretches + 1)."""
-    stretches, groups = len(events.cuts) - 1, weights.shape[1]
-    cell = np.repeat(np.arange(stretches), np.diff(events.cuts)) * groups + events.group
-    table = np.bincount(cell, weights=values, minlength=stretches * groups).reshape(stretches, groups)
-    counts = np.zeros((len(weights), stretches + 1), dtype=weights.dtype)
-    np.cumsum(weights @ table.T.astype(weights.dtype), axis=1, out=counts[:, 1:])
-    return counts
+def average_precisions(events: CurveEvents, weights: IntArray, lesions: FloatArray) -> FloatArray:
+    """``Froc.average_precision`` of each drawn curve, shape (draws,); NaN in draws without a lesion.
+
+    Args:
+        events: The candidates that count.
+        weights: How often each patient is drawn, shape (draws, patients).
+        lesions: Lesions of each patient, shape (patients,).
+    """
+    area = np.empty(len(weights))
+    for part in _parts(weights):
+        above = events.hits.sums(weights[part]).at(events.rise_hits)
+        called = events.false.sums(weights[part]).at(events.rise_false)
+        called += above
+        gained = above.copy()
+        gained[1:] -= above[:-1]
+        above /= np.maximum(called, 1, out=called)
+        area[part] = np.einsum("rd,rd->d", gained, above)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return area / (weights @ lesions)
 
 
-def _within(events: Events, part: slice, weights: Weights, draw: IntArray, left: FloatArray) -> Weights:
-    """Lesions found inside one stretch before the false positives exceed what is left of them, for some of the draws."""
-    threshold = events.threshold[part]
-    last = np.flatnonzero(np.append(threshold[1:] != threshold[:-1], True))
-    if len(last) == 1:
-        return np.zeros(len(draw), dtype=weights.dtype)
-    drawn = weights[np.ix_(draw, events.group[part])]
-    false = np.cumsum(drawn * events.false[part].astype(weights.dtype), axis=1)[:, last]
-    found = np.cumsum(drawn * events.hit[part].astype(weights.dtype), axis=1)[:, last]
-    places = (false <= left[:, None]).sum(axis=1)
-    return np.where(places > 0, found[np.arange(len(found)), places - 1], 0)
+def _parts(weights: IntArray) -> Iterator[slice]:
+    return (slice(start, start + SIDE_BY_SIDE) for start in range(0, len(weights), SIDE_BY_SIDE))

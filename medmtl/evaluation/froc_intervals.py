@@ -6,17 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from medmtl.errors import EvaluationError
-from medmtl.evaluation.froc import STRICT, Counting, Ranking, pooled_froc, ranking
-from medmtl.evaluation.froc_bootstrap import count_events, drawn_weights, read_draws
+from medmtl.evaluation.froc import STRICT, Counting, pooled_froc, ranking
+from medmtl.evaluation.froc_bootstrap import CurveEvents, average_precisions, drawn_weights, read_draws
 from medmtl.evaluation.intervals import (
     DRAWS,
     FloatArray,
     Groups,
-    IntArray,
-    draw_weights,
     group_codes,
     group_sums,
     percentile_interval,
@@ -50,7 +47,7 @@ def froc_replicates(
     """
     codes = group_codes(groups, len(images))
     size = int(codes.max(initial=-1)) + 1
-    events = count_events(ranking(images, counting), codes)
+    events = CurveEvents.of(ranking(images, counting), codes, size)
     asked, places = np.unique(np.asarray(rates, dtype=np.float64), return_inverse=True)
     totals = np.column_stack(
         [group_sums([image.lesions for image in images], codes), np.bincount(codes, minlength=size)]
@@ -154,32 +151,7 @@ def lesion_precision_interval(
     size = int(codes.max(initial=-1)) + 1
     if size < 2:
         return too_few(value)
-    found, false = _segments(ranking(images, counting), codes, size)
+    events = CurveEvents.of(ranking(images, counting), codes, size)
     lesions = group_sums([image.lesions for image in images], codes).ravel()
-    rows = []
-    for weights in draw_weights(size, draws=draws, seed=seed, width=4 * found.shape[0]):
-        gained = np.asarray(found @ weights.T)
-        above = np.cumsum(gained, axis=0)
-        called = np.maximum(above + np.cumsum(np.asarray(false @ weights.T), axis=0), 1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            rows.append((gained * above / called).sum(axis=0) / (weights @ lesions))
+    rows = [average_precisions(events, weights, lesions) for weights in drawn_weights(size, draws, seed)]
     return percentile_interval(value, np.concatenate(rows))
-
-
-def _segments(pool: Ranking, codes: IntArray, size: int) -> tuple[sparse.csr_array, sparse.csr_array]:
-    """Counts found lesions and false positives between the thresholds at which a lesion is found.
-
-    Nothing else moves precision where recall rises, and there are far fewer of these than candidates.
-
-    Returns:
-        Found lesions and false positives, each of shape (segments, groups).
-    """
-    place = np.searchsorted(pool.ends, np.arange(len(pool.score)))
-    rises = np.unique(place[pool.hit > 0])
-    segment = np.searchsorted(rises, place)
-    tables = []
-    for part in (pool.hit, pool.false):
-        used = (part > 0) & (segment < len(rises))
-        cells = (segment[used], codes[pool.image[used]])
-        tables.append(sparse.coo_array((part[used], cells), shape=(len(rises), size)).tocsr())
-    return tables[0], tables[1]

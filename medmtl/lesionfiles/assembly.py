@@ -10,6 +10,7 @@ from typing import Any
 from medmtl.evaluation import Counting, EvaluationResult, TaskResult
 from medmtl.explanation.candidates import COORDINATES
 from medmtl.lesionfiles.gathering import GatheredImage
+from medmtl.lesionfiles.lesiontruth import Truth
 from medmtl.lesionfiles.notes import gathered_notes, rule_sentences
 from medmtl.lesionfiles.options import LesionOptions
 from medmtl.lesionfiles.pages import PageFacts
@@ -18,7 +19,6 @@ from medmtl.lesionfiles.provenance import digest
 from medmtl.lesionfiles.ruletexts import parse_rule, rule_text
 from medmtl.lesionfiles.scoring import Scored
 from medmtl.lesionfiles.sources import CandidateSource
-from medmtl.lesionfiles.truth import Truth
 from medmtl.lesionfiles.writing import Evaluation
 from medmtl.run import code_version, now
 

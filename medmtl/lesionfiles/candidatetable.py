@@ -11,18 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from medmtl.data.masks import read_mask_for
-from medmtl.data.samples import MaskReference
-from medmtl.errors import ImageError, ManifestError, suggestion
+from medmtl.errors import ImageError, ManifestError
 from medmtl.evaluation import Candidates
 from medmtl.evaluation.intervals import FloatArray
 from medmtl.evaluation.regions import Region
-from medmtl.explanation.candidates import COORDINATES
+from medmtl.explanation.candidates import COLUMNS, COORDINATES
 from medmtl.lesionfiles.columns import Columns, read_columns
 from medmtl.lesionfiles.images import ImageIndex, Shape
 
 NEEDED = ("image", "class", "x", "y", "score")
 OPTIONAL = ("radius", "mask", "area", "area_px")
-_OURS = ("number", "probability", "coordinates")
+_KNOWN = (*NEEDED, *OPTIONAL, *COLUMNS, "coordinates")
+"""Columns that are read, and the others that ``medmtl explain`` writes."""
 WHAT = "candidate table"
 
 OutsideField = Literal["refuse", "drop", "count"]
@@ -72,7 +72,7 @@ class CandidateTable:
         if not len(table) and not table.cells:  # a JSON list without records: nothing was found
             table = Columns(table.path, table.unit, (), dict.fromkeys(NEEDED, ()), table.extra)
         table.require(NEEDED, "candidates")
-        notes = _check_columns(table)
+        notes = table.unread(_KNOWN, (*NEEDED, *OPTIONAL))
         _check_coordinates(table)
         rows, skipped = _grouped(table, index)
         radius = table.numbers("radius", least=0, optional=True)
@@ -116,7 +116,7 @@ class CandidateTable:
             rows = self._in_field(rows, field, outside)
         chosen = np.array(rows, dtype=np.int64)
         points = self.x[chosen], self.y[chosen], self.score[chosen]
-        regions = None if self.masks is None else tuple(self._region(row, self.masks[row], shape) for row in rows)
+        regions = None if self.masks is None else tuple(self._region(row, shape) for row in rows)
         radius = self.radius[chosen] if regions is None and self.discs else None
         told = self.area[chosen]
         if regions is not None:
@@ -164,14 +164,10 @@ class CandidateTable:
             raise ManifestError("a candidate outside the field of view", where=where, found=found, remedy=remedy)
         return tuple(row for row, stays in zip(rows, inside.tolist(), strict=True) if stays)
 
-    def _region(self, row: int, cell: str, shape: Shape) -> Region:
-        if not cell:
+    def _region(self, row: int, shape: Shape) -> Region:
+        reference = self.table.mask("mask", row)
+        if reference is None:
             return Region.circle(self.x[row], self.y[row], self.radius[row], shape)
-        try:
-            reference = MaskReference.parse(cell, self.table.path.parent)
-        except ValueError:
-            remedy = "write PATH, PATH#=N or PATH#>=N"
-            raise ManifestError("not a mask", where=self.table.place(row), found=f"'{cell}'", remedy=remedy) from None
         region = Region.of_mask(read_mask_for(reference, shape, binary=True))
         if not region.area:
             remedy = "give the mask of the candidate's region, as large as its image"
@@ -181,17 +177,6 @@ class CandidateTable:
                 remedy=remedy,
             )
         return region
-
-
-def _check_columns(table: Columns) -> tuple[str, ...]:
-    """Refuses a column that is nearly one of ours, and says which ones are not read."""
-    known = (*NEEDED, *OPTIONAL, *_OURS)
-    others = [name for name in table.cells if name not in known]
-    for name in others:
-        near = suggestion(name.lower(), (*NEEDED, *OPTIONAL))
-        if near.startswith("did you mean") and near.split("'")[1] not in table.cells:
-            raise ManifestError("unknown column", where=table.path, found=f"'{name}'", remedy=near)
-    return (f"columns of {table.path.name} that are not read: {', '.join(others)}",) if others else ()
 
 
 def _check_regions(table: Columns, radius: FloatArray) -> None:

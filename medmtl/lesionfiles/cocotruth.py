@@ -11,13 +11,14 @@ import numpy as np
 
 from medmtl.errors import ManifestError
 from medmtl.lesionfiles.images import EvaluatedImage, ImageIndex
-from medmtl.lesionfiles.shapetruth import BOX, ShapeTruth, row_tuples
+from medmtl.lesionfiles.shapetruth import BOX, IGNORE, ShapeTruth, ignored_note, row_tuples
 
 
 def coco_truth(path: Path, content: Mapping[str, Any], images: ImageIndex | None, pictures: Path) -> ShapeTruth:
     """The boxes of a COCO file; all its images are evaluated unless others are named.
 
-    COCO's x, y, width, height are edges of pixels; whole numbers give the same pixels here.
+    COCO's x, y, width, height are edges of pixels; whole numbers give the same pixels here. An annotation with
+    ``"ignore": 1`` is a finding that counts neither way.
 
     Args:
         path: The file.
@@ -40,17 +41,23 @@ def coco_truth(path: Path, content: Mapping[str, Any], images: ImageIndex | None
     numbers = {key: index.find(image.id) for key, image in zip(listed, own, strict=True)}
     boxes: list[list[float]] = []
     places: list[str] = []
+    ignored: list[bool] = []
     members: dict[tuple[int, str], list[int]] = {}
     for row, item in enumerate(_items(path, content, "annotations"), start=1):
         place = f"{path}, annotation {row}"
         boxes.append(_coco_box(place, item))
         places.append(place)
+        ignored.append(_coco_ignored(place, item))
         image, label = _coco_keys(place, item, numbers, names)
         if image is not None:
             members.setdefault((image, label), []).append(row - 1)
     classes = tuple(dict.fromkeys(names.values()))
     table = np.array(boxes, dtype=np.float64).reshape(-1, len(BOX))
-    return ShapeTruth("boxes of a COCO file", index, classes, (path,), (), table, row_tuples(members), tuple(places))
+    marks = np.array(ignored, dtype=bool)
+    notes = ignored_note(sum(int(marks[rows].sum()) for rows in members.values()))
+    return ShapeTruth(
+        "boxes of a COCO file", index, classes, (path,), notes, table, row_tuples(members), tuple(places), marks
+    )
 
 
 def _items(path: Path, content: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
@@ -85,6 +92,14 @@ def _coco_box(place: str, item: Mapping[str, Any]) -> list[float]:
     if not math.isfinite(x) or not all(map(math.isfinite, (y, width, height))) or width <= 0 or height <= 0:
         raise ManifestError("not a box", where=place, found=box, remedy="give bbox as [x, y, width, height] above zero")
     return [x - 0.5, y - 0.5, x + width - 0.5, y + height - 0.5]
+
+
+def _coco_ignored(place: str, item: Mapping[str, Any]) -> bool:
+    value = item.get(IGNORE, 0)
+    if value not in (0, 1):
+        remedy = "give ignore as 1 for a finding that counts neither way, otherwise 0, or leave it out"
+        raise ManifestError("ignore is neither 1 nor 0", where=place, found=value, remedy=remedy)
+    return bool(value)
 
 
 def _coco_keys(

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from medmtl.data.samples import MaskReference
 from medmtl.data.table import cell_text, decode_text, read_bytes, read_table
 from medmtl.errors import ManifestError, suggestion
-from medmtl.evaluation.intervals import FloatArray
+from medmtl.evaluation.intervals import BoolArray, FloatArray
 
 _SHOWN = 3
+_NEAR = 0.75
+"""How alike a column is to one that is asked for if it is taken for a misspelling: 0.83 ``raduis``, 0.6 ``reader`` to ``area``."""
+_YES, _NO = {"1", "1.0", "true"}, {"", "0", "0.0", "false"}
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,52 @@ class Columns:
         rows = np.flatnonzero(wrong).tolist()
         self.refuse(rows, name, f"does not hold a finite number{bound}", "write a number with a decimal point")
         return values
+
+    def flags(self, name: str, meaning: str) -> BoolArray:
+        """Yes or no of a column, shape (rows,); no where a cell is empty or there is no such column.
+
+        Args:
+            name: The column.
+            meaning: What yes means, for messages.
+
+        Raises:
+            ManifestError: A cell is neither.
+        """
+        texts = [text.lower() for text in self.column(name)]
+        wrong = [row for row, text in enumerate(texts) if text not in _YES | _NO]
+        self.refuse(wrong, name, "is neither 1 nor 0", f"write 1 for {meaning}, otherwise 0 or nothing")
+        return np.array([text in _YES for text in texts], dtype=bool)
+
+    def mask(self, name: str, row: int) -> MaskReference | None:
+        """The mask of a cell, relative to the table; None where the cell is empty or there is no such column.
+
+        Raises:
+            ManifestError: The cell tells of none.
+        """
+        text = self.column(name)[row]
+        try:
+            return MaskReference.parse(text, self.path.parent) if text else None
+        except ValueError:
+            remedy = "write PATH, PATH#=N or PATH#>=N"
+            raise ManifestError("not a mask", where=self.place(row), found=f"'{text}'", remedy=remedy) from None
+
+    def unread(self, read: Collection[str], wanted: Iterable[str]) -> tuple[str, ...]:
+        """A note on the columns that are not read; none where there are none.
+
+        Args:
+            read: Columns that are read, or are known to say nothing here.
+            wanted: Those that a column may not be nearly: it is probably one of them, misspelt.
+
+        Raises:
+            ManifestError: A column is nearly one of those, which is not there itself.
+        """
+        others = [name for name in self.cells if name not in read]
+        for name in others:
+            near = get_close_matches(name.lower(), list(wanted), n=1, cutoff=_NEAR)
+            if near and near[0] not in self.cells:
+                remedy = f"did you mean '{near[0]}'?"
+                raise ManifestError("unknown column", where=self.path, found=f"'{name}'", remedy=remedy)
+        return (f"columns of {self.path.name} that are not read: {', '.join(others)}",) if others else ()
 
     def refuse(self, rows: Sequence[int], name: str, what: str, remedy: str) -> None:
         """Raises for the first of some rows, and says how many there are.

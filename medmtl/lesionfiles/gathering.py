@@ -13,11 +13,12 @@ from medmtl.data.field import find_field
 from medmtl.errors import EvaluationError
 from medmtl.evaluation import Candidates, Targets
 from medmtl.evaluation.sanity import covered_share
+from medmtl.lesionfiles.exclusion import excluded_places, outside
 from medmtl.lesionfiles.images import EvaluatedImage, Shape
+from medmtl.lesionfiles.lesiontruth import Truth
 from medmtl.lesionfiles.pairing import Pair
 from medmtl.lesionfiles.sanity import sanity_rows, trick_rows
 from medmtl.lesionfiles.sources import CandidateSource
-from medmtl.lesionfiles.truth import Truth
 
 Field = npt.NDArray[np.bool_]
 
@@ -36,6 +37,7 @@ class GatheredImage:
         targets: Lesions by pair; None: not known.
         sanity: Candidates of detectors that know nothing, by row.
         tricks: Candidates that rules of overlap reward, by pair and row.
+        excluded: How many candidates lay in places where none counts, by pair.
         flagged: Share of the field of view that the candidates' regions cover, by pair; of points none.
         pictured: The picture is there.
     """
@@ -49,6 +51,7 @@ class GatheredImage:
     targets: Mapping[str, Targets | None]
     sanity: Mapping[str, Candidates] = field(default_factory=dict)
     tricks: Mapping[str, Mapping[str, Candidates]] = field(default_factory=dict)
+    excluded: Mapping[str, int] = field(default_factory=dict)
     flagged: Mapping[str, float] = field(default_factory=dict)
     pictured: bool = False
 
@@ -110,24 +113,26 @@ def _gathered(
     known = truth.shape(number) or source.shape(number)
     others = [source] if against is None else [source, against]
     shape = known or _guessed(truth, others, number)
-    inside = image.field(shape) if known else None
+    inside, barred = image.field(shape) if known else None, excluded_places(image, known)
     targets = {pair.name: truth.targets(number, pair.truth, shape, inside, options.min_area) for pair in pairs}
     found = [_candidates(one, pairs, number, shape, inside, bounded=known is not None) for one in others]
+    kept = [_outside(one, barred) for one in found]
     gathered = GatheredImage(
         image,
         shape,
         known is not None,
         inside is not None,
-        found[0],
-        found[1] if against is not None else {},
+        kept[0],
+        kept[1] if against is not None else {},
         targets,
+        excluded={name: len(candidates) - len(kept[0][name]) for name, candidates in found[0].items()},
         pictured=image.picture is not None and image.picture.is_file(),
     )
-    return gathered if known is None else _with_rows(gathered, inside, pairs, options)
+    return gathered if known is None else _with_rows(gathered, inside, barred, pairs, options)
 
 
 def _with_rows(
-    gathered: GatheredImage, inside: Field | None, pairs: Sequence[Pair], options: GatherOptions
+    gathered: GatheredImage, inside: Field | None, barred: Field | None, pairs: Sequence[Pair], options: GatherOptions
 ) -> GatheredImage:
     """Adds what needs the field of view: the rows beside the candidates, and how much of it these cover."""
     image, shape = gathered.image, gathered.shape
@@ -140,8 +145,15 @@ def _with_rows(
     picture = image.pixels()
     if inside is None and picture is not None:
         where = find_field(picture / np.float32(255)).mask
+    rows = sanity_rows(where, picture, options.seed, image.id)
     tricks = {pair.name: trick_rows(gathered.candidates[pair.name], where, options.seed, image.id) for pair in pairs}
-    return replace(gathered, sanity=sanity_rows(where, picture, options.seed, image.id), tricks=tricks)
+    return replace(
+        gathered, sanity=_outside(rows, barred), tricks={key: _outside(part, barred) for key, part in tricks.items()}
+    )
+
+
+def _outside(rows: Mapping[str, Candidates], barred: Field | None) -> dict[str, Candidates]:
+    return {name: outside(candidates, barred) for name, candidates in rows.items()}
 
 
 def _flagged(candidates: Candidates, where: Field) -> float | None:

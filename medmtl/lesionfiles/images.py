@@ -32,6 +32,7 @@ class EvaluatedImage:
         picture: The image file; it need not be there.
         fov: Mask of the field of view.
         size: Height and width in pixels, where the table says them.
+        excluded: Masks of places where no candidate counts, by name; None: not known.
     """
 
     id: str
@@ -41,6 +42,7 @@ class EvaluatedImage:
     picture: Path | None = None
     fov: Path | None = None
     size: Shape | None = None
+    excluded: Mapping[str, MaskReference | None] = field(default_factory=dict)
 
     def shape(self) -> Shape | None:
         """Height and width: as told, or by the header of the picture or of the field-of-view mask; None: not known.

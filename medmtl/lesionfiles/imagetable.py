@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from medmtl.data.manifest import Manifest
@@ -25,8 +28,27 @@ def sample_image(sample: Sample) -> EvaluatedImage:
     )
 
 
-def manifest_images(manifest: Manifest, split: str | None) -> tuple[list[Sample], ImageIndex]:
+def mask_names(manifest: Manifest) -> dict[str, str]:
+    """What each mask column is called: ``lesions.hard_exudates`` is ``hard_exudates`` where no other column ends so."""
+    keys = tuple(dict.fromkeys(column.key for column in manifest.columns if column.kind == "mask"))
+    members = [key.rpartition(".")[2] for key in keys]
+    return {key: member if members.count(member) == 1 else key for key, member in zip(keys, members, strict=True)}
+
+
+def excluded_columns(manifest: Manifest, exclude: Sequence[str]) -> dict[str, str]:
+    """The mask column of each name that is there; ``anatomy.disc`` is also named by ``disc``, as :func:`mask_names` has it."""
+    return {said: key for key, name in mask_names(manifest).items() for said in exclude if said in (key, name)}
+
+
+def manifest_images(
+    manifest: Manifest, split: str | None, exclude: Sequence[str] = ()
+) -> tuple[list[Sample], ImageIndex]:
     """The samples of a split and the index of their images; those of the other splits are known and not evaluated.
+
+    Args:
+        manifest: The manifest.
+        split: The split; None: all rows.
+        exclude: Names of mask columns of places without candidates; those that are not there are passed over.
 
     Raises:
         ManifestError: The split is empty, or two data sets share an id.
@@ -38,24 +60,38 @@ def manifest_images(manifest: Manifest, split: str | None) -> tuple[list[Sample]
         remedy = "choose --split among them, or leave it out for all rows"
         raise ManifestError(f"no image is in the split '{split}'", where=manifest.path, found=found, remedy=remedy)
     others = [sample_image(sample) for sample in manifest.samples if split is not None and sample.split != split]
-    return samples, ImageIndex.of([sample_image(sample) for sample in samples], others)
+    keys = excluded_columns(manifest, exclude)
+    images = [
+        replace(sample_image(sample), excluded={name: sample.masks.get(key) for name, key in keys.items()})
+        for sample in samples
+    ]
+    return samples, ImageIndex.of(images, others)
 
 
-def table_images(table: Columns, split: str | None) -> ImageIndex:
+def table_images(table: Columns, split: str | None, exclude: Sequence[str] = ()) -> ImageIndex:
     """Images of a table with the columns image and optionally id, patient, site, fov, width, height, split.
 
     Columns of a manifest that say nothing of the image itself (labels, masks, notes) are passed over.
+
+    Args:
+        table: As read.
+        split: The split; None: all rows.
+        exclude: Columns of masks of places without candidates; those that are not there are passed over.
 
     Raises:
         ManifestError: A column or cell is wrong, or an image is named twice.
     """
     table.require(["image"], "evaluated images")
-    strange = [name for name in table.cells if name not in _PLAIN and ":" not in name and name not in _PASSED]
+    strange = [name for name in table.cells if name not in (*_PLAIN, *_PASSED, *exclude) and ":" not in name]
     if strange:
         known = suggestion(strange[0], _PLAIN)
         raise ManifestError("unknown column", where=table.path, found=f"'{strange[0]}'", remedy=known)
     table.filled("image", "name the image in every row")
-    images = [_table_image(table, row, sizes) for row, sizes in enumerate(_sizes(table))]
+    places = [name for name in exclude if name in table.cells]
+    images = [
+        replace(_table_image(table, row, size), excluded={name: table.mask(name, row) for name in places})
+        for row, size in enumerate(_sizes(table))
+    ]
     if not images:
         raise ManifestError("there is no image", where=table.path, remedy="add a row for each evaluated image")
     splits = [(image, part) for image, part in zip(images, table.column("split"), strict=True)]

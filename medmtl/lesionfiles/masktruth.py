@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from medmtl.data.manifest import Manifest
 from medmtl.data.reading import IMAGE_SUFFIXES, read_image_info
@@ -17,34 +16,24 @@ from medmtl.errors import ConfigError, EvaluationError, ImageError, ManifestErro
 from medmtl.evaluation import Targets, lesion_targets
 from medmtl.lesionfiles.encoding import read_lesion_mask
 from medmtl.lesionfiles.images import EvaluatedImage, ImageIndex, Shape, stem
-from medmtl.lesionfiles.imagetable import manifest_images
+from medmtl.lesionfiles.imagetable import excluded_columns, manifest_images, mask_names
+from medmtl.lesionfiles.lesiontruth import Field, Truth
 from medmtl.lesionfiles.naming import listed, name_of, unplaced
 
 MissingMasks = Literal["refuse", "absent", "unknown"]
-Field = npt.NDArray[np.bool_]
 _SAY_MANIFEST = "say in the manifest what means a lesion: PATH#any, PATH#=N or PATH#>=N"
 _SAY_FOLDER = "say what means a lesion: --lesion-values any, =N or >=N"
 
 
 @dataclass(frozen=True)
-class MaskTruth:
+class MaskTruth(Truth):
     """Lesions as masks.
 
     Attributes:
-        kind: What the truth is, in words.
-        index: The evaluated images.
-        classes: Classes of lesions.
-        files: What was read to know all this.
-        notes: What a reader of the results must know.
         masks: The mask of each image number and class; none = not known.
         remedy: How the user says what a mask's values mean.
     """
 
-    kind: str
-    index: ImageIndex
-    classes: tuple[str, ...]
-    files: tuple[Path, ...]
-    notes: tuple[str, ...]
     masks: Mapping[tuple[int, str], MaskReference]
     remedy: str
 
@@ -54,7 +43,7 @@ class MaskTruth:
         Raises:
             ImageError: A file is broken.
         """
-        shape = self.index.images[number].shape()
+        shape = super().shape(number)
         if shape is not None:
             return shape
         paths = [self.masks[key].path for key in ((number, label) for label in self.classes) if key in self.masks]
@@ -63,10 +52,6 @@ class MaskTruth:
             return None
         info = read_image_info(path)
         return info.height, info.width
-
-    def reach(self, number: int) -> tuple[float, float]:
-        """A mask reaches nowhere beyond its image."""
-        return 0.0, 0.0
 
     def targets(
         self, number: int, classes: Sequence[str], shape: Shape, field: Field | None, min_area: int
@@ -83,33 +68,35 @@ class MaskTruth:
         return lesion_targets(np.maximum.reduce(masks), field, min_area)
 
 
-def manifest_truth(manifest: Manifest, split: str | None) -> MaskTruth:
+def manifest_truth(manifest: Manifest, split: str | None, exclude: Sequence[str] = ()) -> MaskTruth:
     """The mask columns of a manifest; an empty cell is not known, ``absent`` is an image without the lesion.
 
-    A class is called as its column: ``lesions.hard_exudates`` is also known as ``hard_exudates`` where no other column
-    ends so.
+    Args:
+        manifest: The manifest; a class is called as :func:`mask_names` calls its column.
+        split: The split; None: all rows.
+        exclude: Mask columns of places without candidates; they are no classes of lesions.
 
     Raises:
         ManifestError: There is no mask column or no image of the split, or two data sets share an id.
     """
-    samples, index = manifest_images(manifest, split)
-    keys = tuple(dict.fromkeys(column.key for column in manifest.columns if column.kind == "mask"))
-    if not keys:
+    samples, index = manifest_images(manifest, split, exclude)
+    apart = set(excluded_columns(manifest, exclude).values())
+    names = {key: name for key, name in mask_names(manifest).items() if key not in apart}
+    if not names:
         found = ", ".join(column.header for column in manifest.columns)
         remedy = "add a column mask:CLASS for each class of lesions, or give a table of boxes, circles or points"
         raise ManifestError("a manifest without masks is no truth", where=manifest.path, found=found, remedy=remedy)
-    members = [key.rpartition(".")[2] for key in keys]
-    names = {key: member if members.count(member) == 1 else key for key, member in zip(keys, members, strict=True)}
     masks = {
         (number, names[key]): reference
         for number, sample in enumerate(samples)
         for key, reference in sample.masks.items()
+        if key in names
     }
     return MaskTruth(
         kind="masks of a manifest",
         index=index,
         classes=tuple(names.values()),
-        files=(manifest.path, *_mask_files(masks.values())),
+        files=(manifest.path, *mask_files(masks.values())),
         notes=(),
         masks=masks,
         remedy=_SAY_MANIFEST,
@@ -117,7 +104,11 @@ def manifest_truth(manifest: Manifest, split: str | None) -> MaskTruth:
 
 
 def folder_truth(
-    folder: Path, images: ImageIndex | None, missing: MissingMasks = "refuse", values: str | None = None
+    folder: Path,
+    images: ImageIndex | None,
+    missing: MissingMasks = "refuse",
+    values: str | None = None,
+    exclude: Sequence[str] = (),
 ) -> MaskTruth:
     """A folder with a mask for each image and class.
 
@@ -126,6 +117,7 @@ def folder_truth(
         images: The evaluated images; None: those that have a mask of any class.
         missing: What it means that an image has no mask of a class: refused, the lesion is absent, or not known.
         values: Which values mean a lesion: ``any``, ``=N`` or ``>=N``; None: 1 or 255.
+        exclude: Classes of masks that are places without candidates, and no lesions.
 
     Raises:
         ImageError: There is no mask, a name without an image, two masks for one image and class.
@@ -149,10 +141,11 @@ def folder_truth(
             what = f"two masks of class '{key[1]}' for the image '{index.images[number].id}'"
             raise ImageError(what, where=path, found=f"the other is {masks[key].path}", remedy="keep one of them")
         masks[key] = MaskReference(path, fragment)
+    index = _without(index, masks, exclude)
     classes = tuple(dict.fromkeys(label for _, label in masks))
     notes = _fill(masks, index, classes, folder, missing)
     notes += (f"{skipped} masks are of images that are not evaluated",) if skipped else ()
-    files = _mask_files(masks.values())
+    files = mask_files(masks.values())
     return MaskTruth("a folder of masks", index, classes, files, notes, masks, _SAY_FOLDER)
 
 
@@ -166,7 +159,7 @@ def _fragment(values: str) -> str | None:
         ) from None
 
 
-def _mask_files(references: Iterable[MaskReference]) -> tuple[Path, ...]:
+def mask_files(references: Iterable[MaskReference]) -> tuple[Path, ...]:
     """The files behind references; a pattern of markings stands for several."""
     paths = dict.fromkeys(reference.path for reference in references if reference.path is not None)
     return tuple(
@@ -180,6 +173,17 @@ def _mask_files(references: Iterable[MaskReference]) -> tuple[Path, ...]:
 def _named_images(folder: Path, paths: Sequence[Path]) -> list[EvaluatedImage]:
     names = dict.fromkeys(stem(path.name) for path in paths)
     return [EvaluatedImage(id=name, place=str(folder), patient=name) for name in names]
+
+
+def _without(index: ImageIndex, masks: dict[tuple[int, str], MaskReference], exclude: Sequence[str]) -> ImageIndex:
+    """Takes the masks of places without candidates from those of lesions, and gives them to images that have no own."""
+    places = [name for name in exclude if any(label == name for _, label in masks)]
+    images = []
+    for number, image in enumerate(index.images):
+        mine = {name: masks.pop((number, name), None) for name in places}
+        told = {name: mask for name, mask in image.excluded.items() if mask is not None or name not in mine}
+        images.append(replace(image, excluded=mine | told))
+    return replace(index, images=tuple(images))
 
 
 def _fill(

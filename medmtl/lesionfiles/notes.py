@@ -8,11 +8,11 @@ from medmtl.evaluation import Counting
 from medmtl.evaluation.lesions import OtherClass
 from medmtl.explanation.candidates import COORDINATES
 from medmtl.lesionfiles.gathering import GatheredImage
+from medmtl.lesionfiles.lesiontruth import Truth
 from medmtl.lesionfiles.pairing import Pair
 from medmtl.lesionfiles.ruletexts import rule_text
 from medmtl.lesionfiles.scoring import Scored
 from medmtl.lesionfiles.sources import CandidateSource
-from medmtl.lesionfiles.truth import Truth
 
 
 def rule_sentences(
@@ -57,6 +57,7 @@ def gathered_notes(
     """What a reader must know of the inputs: what was left out, what was not there."""
     notes = [*truth.notes, *(note for source in sources for note in source.notes)]
     notes += [note for pair in pairs for note in _class_notes(images, pair)]
+    notes += _exclusion_notes(images, pairs)
     notes += _image_notes(images, sanity)
     return tuple(dict.fromkeys(notes))
 
@@ -79,6 +80,22 @@ def _class_notes(images: Sequence[GatheredImage], pair: Pair) -> list[str]:
         )
     if pair.candidates is None:
         notes.append(f"{pair.name}: there are no candidates of this class, as was said; every lesion is missed")
+    return notes
+
+
+def _exclusion_notes(images: Sequence[GatheredImage], pairs: Sequence[Pair]) -> list[str]:
+    names = list(images[0].image.excluded)
+    unknown = {name: sum(image.image.excluded[name] is None for image in images) for name in names}
+    notes = [
+        f"{name}: not known in {count} of {len(images)} images; candidates there are kept wherever they lie"
+        for name, count in unknown.items()
+        if count
+    ]
+    if names:
+        counts = ", ".join(f"{pair.name} {sum(image.excluded[pair.name] for image in images)}" for pair in pairs)
+        notes.append(
+            f"candidates on {' or '.join(names)} were left out: {counts}; a lesion that only they hit is missed"
+        )
     return notes
 
 

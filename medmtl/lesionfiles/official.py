@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from medmtl.errors import ConfigError
 from medmtl.evaluation import OfficialRoc, Table, image_roc, pixel_roc
 from medmtl.evaluation.diaretdb1 import WEIGHTS
+from medmtl.evaluation.intervals import FloatArray
 from medmtl.lesionfiles.gathering import GatheredImage
 from medmtl.lesionfiles.pairing import Pair
 from medmtl.lesionfiles.sources import CandidateSource, MapSource
 
+Field = npt.NDArray[np.bool_]
 _NOTE = (
     "DIARETDB1's own protocol. By image: the score is the share of the field of view that candidates cover; the image is ill if "
     "it has a lesion. WER_R = ((1 - sensitivity) + R (1 - specificity)) / (1 + R), the least over thresholds; EER: equal error rate. "
-    "By pixel: every pixel of every field of view is a case; how the original treats pixels was not checked."
+    "By pixel: every pixel of every field of view is a case, lesions that count neither way apart; no score is rounded. How the "
+    "original treats pixels was not checked."
 )
 
 
@@ -26,7 +31,7 @@ def official_table(source: CandidateSource, images: Sequence[GatheredImage], pai
     """Error rates of one class by the protocol.
 
     Args:
-        source: The candidates; heat maps are read again for the pixels, which takes about 30 bytes a pixel of all fields.
+        source: The candidates; heat maps are read again for the pixels, one at a time, two or three times.
         images: What was gathered, with the flagged shares.
         pair: The class.
 
@@ -41,7 +46,7 @@ def official_table(source: CandidateSource, images: Sequence[GatheredImage], pai
     ill = [targets.count > 0 for image in known if (targets := image.targets[pair.name]) is not None]
     rows = [{"by": "image"} | _cells(image_roc(ill, [image.flagged[pair.name] for image in known]))]
     if isinstance(source, MapSource) and pair.candidates is not None:
-        rows.append({"by": "pixel"} | _cells(_pixels(source, images, pair)))
+        rows.append({"by": "pixel"} | _cells(pixel_roc(_Pixels(source, images, pair))))
     return Table(f"diaretdb1.{pair.name}", f"DIARETDB1's protocol: {pair.name}", pd.DataFrame(rows), _NOTE)
 
 
@@ -50,18 +55,29 @@ def _cells(curve: OfficialRoc) -> dict[str, Any]:
     return {"eer": curve.equal_error_rate, **errors, "ill": curve.positives, "healthy": curve.negatives}
 
 
-def _pixels(source: MapSource, images: Sequence[GatheredImage], pair: Pair) -> OfficialRoc:
-    masks, maps, fields = [], [], []
-    for number, image in enumerate(images):
-        targets = image.targets[pair.name]
-        if targets is None:
-            continue
-        inside = image.image.field(image.shape)
-        where = np.ones(image.shape, dtype=bool) if inside is None else inside
-        values = source.maps.read(number, pair.candidates or "", image.image, image.shape, inside)
-        lowest = float(np.nanmin(values)) if np.isfinite(values).any() else 0.0
-        # Only the field is kept, as a row: whole maps of all images would not fit into memory.
-        masks.append(targets.mask[where][None])
-        maps.append(np.where(np.isfinite(values), values, lowest)[where].astype(np.float32)[None])
-        fields.append(np.ones((1, int(where.sum())), dtype=bool))
-    return pixel_roc(masks, maps, fields)
+@dataclass(frozen=True)
+class _Pixels:
+    """Lesions, map and field of each image whose lesions are known, read anew whenever they are gone through.
+
+    Lesions and findings that count neither way are left out of the field. Where a map knows nothing, its lowest value stands.
+    """
+
+    source: MapSource
+    images: Sequence[GatheredImage]
+    pair: Pair
+
+    def __iter__(self) -> Iterator[tuple[Field, FloatArray, Field]]:
+        for number, image in enumerate(self.images):
+            targets = image.targets[self.pair.name]
+            if targets is None:
+                continue
+            inside = image.image.field(image.shape)
+            values = self.source.maps.read(number, self.pair.candidates or "", image.image, image.shape, inside)
+            known = np.isfinite(values)
+            lowest = float(values[known].min()) if known.any() else 0.0
+            # Painted here: the targets would keep the mask that they are asked for.
+            lesion, *apart = (
+                part.paint(image.shape) > 0 for part in (targets.lesions, targets.hidden, targets.irrelevant)
+            )
+            counted = ~np.logical_or.reduce(apart) | lesion
+            yield lesion, np.where(known, values, lowest), counted if inside is None else counted & inside

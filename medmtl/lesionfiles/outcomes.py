@@ -18,7 +18,7 @@ CANDIDATE_COLUMNS = [
     "image", "class", "rule", "number", "x", "y", "score", "area_px", "outcome", "lesion", "lenient_lesions", "other_class",
 ]  # fmt: skip
 LESION_COLUMNS = ["image", "class", "rule", "lesion", "x", "y", "area_px", "candidate", "score", "first_candidate"]
-IMAGE_COLUMNS = ["image", "class", "patient", "site", "width", "height", "lesions", "dropped", "candidates"]
+IMAGE_COLUMNS = ["image", "class", "patient", "site", "width", "height", "lesions", "dropped", "candidates", "excluded"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +120,6 @@ def image_frame(images: Sequence[GatheredImage], pairs: Sequence[Pair]) -> pd.Da
             targets = image.targets[pair.name]
             known = (None, None) if targets is None else (targets.count, targets.dropped)
             who = (image.image.id, pair.name, image.image.patient, image.image.site)
-            rows.append([*who, *size, *known, len(image.candidates[pair.name])])
-    whole = dict.fromkeys(("width", "height", "lesions", "dropped", "candidates"), "Int64")
+            rows.append([*who, *size, *known, len(image.candidates[pair.name]), image.excluded[pair.name]])
+    whole = dict.fromkeys(("width", "height", "lesions", "dropped", "candidates", "excluded"), "Int64")
     return pd.DataFrame(rows, columns=IMAGE_COLUMNS).astype(whole)

@@ -5,53 +5,38 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from medmtl.errors import ManifestError
 from medmtl.evaluation import Targets
-from medmtl.evaluation.intervals import FloatArray
+from medmtl.evaluation.intervals import BoolArray, FloatArray
 from medmtl.evaluation.regions import Region
 from medmtl.lesionfiles.columns import Columns
 from medmtl.lesionfiles.images import EvaluatedImage, ImageIndex, Shape
+from medmtl.lesionfiles.lesiontruth import Field, Truth
 
-Field = npt.NDArray[np.bool_]
 BOX, CIRCLE, POINT = ("x0", "y0", "x1", "y1"), ("x", "y", "radius"), ("x", "y")
+IGNORE = "ignore"
+"""Column, and key of a COCO annotation, of findings that count neither way."""
+_NEITHER = "a finding that counts neither way"
 
 
 @dataclass(frozen=True)
-class ShapeTruth:
+class ShapeTruth(Truth):
     """Lesions as boxes, circles or points in original pixels, 0-based pixel centers.
 
     Attributes:
-        kind: What the truth is, in words.
-        index: The evaluated images.
-        classes: Classes of lesions.
-        files: What was read to know all this.
-        notes: What a reader of the results must know.
         numbers: Coordinates of each shape: x0, y0, x1, y1 (box), x, y, radius (circle) or x, y (point).
         members: Rows of ``numbers`` by image number and class.
         places: Where each shape is told of.
+        ignored: Whether each is a finding that counts neither way: not to be found, nor held against who finds it.
     """
 
-    kind: str
-    index: ImageIndex
-    classes: tuple[str, ...]
-    files: tuple[Path, ...]
-    notes: tuple[str, ...]
     numbers: FloatArray
     members: Mapping[tuple[int, str], tuple[int, ...]]
     places: tuple[str, ...]
-
-    def shape(self, number: int) -> Shape | None:
-        """Height and width of an image; None: not known.
-
-        Raises:
-            ImageError: The picture is broken, or of another size than told.
-        """
-        return self.index.images[number].shape()
+    ignored: BoolArray
 
     def reach(self, number: int) -> tuple[float, float]:
         """The largest y and x that a shape of the image touches, for images of which no size is known."""
@@ -73,8 +58,10 @@ class ShapeTruth:
             ManifestError: A shape's center lies outside the image.
         """
         rows = [row for label in classes for row in self.members.get((number, label), ())]
-        regions = [self._region(row, shape) for row in rows]
-        return Targets.of_regions(regions, shape, valid=field, min_area=min_area)
+        lesions, others = (
+            [self._region(row, shape) for row in rows if self.ignored[row] == kind] for kind in (False, True)
+        )
+        return Targets.of_regions(lesions, shape, valid=field, min_area=min_area, irrelevant=others)
 
     def _region(self, row: int, shape: Shape) -> Region:
         values = [float(value) for value in self.numbers[row]]
@@ -91,7 +78,8 @@ class ShapeTruth:
 def table_truth(table: Columns, images: ImageIndex | None) -> ShapeTruth:
     """A table with the columns image, class and x0, y0, x1, y1 (boxes), x, y, radius (circles) or x, y (points).
 
-    A row that names an image and nothing else is an image without lesions. Every image is known for every class.
+    A row that names an image and nothing else is an image without lesions. Every image is known for every class. A column
+    ``ignore`` (1 or 0) marks findings that count neither way.
 
     Args:
         table: As read.
@@ -102,33 +90,57 @@ def table_truth(table: Columns, images: ImageIndex | None) -> ShapeTruth:
     """
     form, kind = _form(table)
     table.require(["image", "class"], "lesions")
-    names, labels = table.filled("image", "name the image in every row"), table.column("class")
-    cells = [table.column(name) for name in form]
-    empty = [not label and not any(column[row] for column in cells) for row, label in enumerate(labels)]
-    lesions = [row for row, nothing in enumerate(empty) if not nothing]
-    table.refuse([row for row in lesions if not labels[row]], "class", "is empty", "name the class of each lesion")
-    filled = Columns(
-        table.path,
-        table.unit,
-        tuple(table.places[row] for row in lesions),
-        {name: tuple(table.cells[name][row] for row in lesions) for name in table.cells},
-    )
+    names = table.filled("image", "name the image in every row")
+    filled = _lesions(table, form)
     columns = [filled.numbers(name, above=0.0 if name == "radius" else -math.inf) for name in form]
     _check_boxes(filled, columns, form)
     index = images or _own_images(table, names)
-    numbers, skipped = _numbered(filled, index)
+    numbers = _numbered(filled, index)
     members: dict[tuple[int, str], list[int]] = {}
     for row, number in enumerate(numbers):
         if number is not None:
             members.setdefault((number, filled.cells["class"][row]), []).append(row)
-    notes: tuple[str, ...] = (f"{skipped} lesions are of images that are not evaluated",) if skipped else ()
+    ignored = filled.flags(IGNORE, _NEITHER)
+    notes = _columns_note(table, form) + _notes(numbers, ignored)
     if images is None:
         notes += ("evaluated are the images that the truth names; others, with lesions or without, are not (--images)",)
     classes = tuple(dict.fromkeys(filled.cells["class"]))
     places = tuple(filled.place(row) for row in range(len(filled)))
     return ShapeTruth(
-        kind, index, classes, (table.path,), notes, np.stack(columns, axis=1), row_tuples(members), places
+        kind, index, classes, (table.path,), notes, np.stack(columns, axis=1), row_tuples(members), places, ignored
     )
+
+
+def _lesions(table: Columns, form: Sequence[str]) -> Columns:
+    """The rows that tell of a lesion; the others only name an image."""
+    labels, cells = table.column("class"), [table.column(name) for name in form]
+    marked = table.flags(IGNORE, _NEITHER)
+    told = [bool(label or marked[row] or any(column[row] for column in cells)) for row, label in enumerate(labels)]
+    rows = np.flatnonzero(told).tolist()
+    table.refuse([row for row in rows if not labels[row]], "class", "is empty", "name the class of each lesion")
+    return Columns(
+        table.path,
+        table.unit,
+        tuple(table.places[row] for row in rows),
+        {name: tuple(table.cells[name][row] for row in rows) for name in table.cells},
+    )
+
+
+def _columns_note(table: Columns, form: Sequence[str]) -> tuple[str, ...]:
+    wanted = (*form, IGNORE, "radius") if form is POINT else (*form, IGNORE)
+    return table.unread(("image", "class", *form, IGNORE), wanted)
+
+
+def _notes(numbers: Sequence[int | None], ignored: BoolArray) -> tuple[str, ...]:
+    skipped = sum(number is None for number in numbers)
+    notes = (f"{skipped} lesions are of images that are not evaluated",) if skipped else ()
+    return notes + ignored_note(sum(number is not None for number, mark in zip(numbers, ignored, strict=True) if mark))
+
+
+def ignored_note(count: int) -> tuple[str, ...]:
+    """Says how many findings are to be ignored; nothing where there is none."""
+    said = f"{count} findings are to be ignored: a candidate that hits one, and no lesion, counts neither way"
+    return (said,) if count else ()
 
 
 def row_tuples(members: Mapping[tuple[int, str], list[int]]) -> dict[tuple[int, str], tuple[int, ...]]:
@@ -171,7 +183,8 @@ def _own_images(table: Columns, names: Sequence[str]) -> ImageIndex:
     return ImageIndex.of([EvaluatedImage(id=name, place=places[name], patient=name) for name in dict.fromkeys(names)])
 
 
-def _numbered(table: Columns, index: ImageIndex) -> tuple[list[int | None], int]:
+def _numbered(table: Columns, index: ImageIndex) -> list[int | None]:
+    """The image of each row; None where it is known and not evaluated."""
     names = table.cells["image"]
     found = {name: index.find(name) for name in dict.fromkeys(names)}
     for row, name in enumerate(names):
@@ -182,4 +195,4 @@ def _numbered(table: Columns, index: ImageIndex) -> tuple[list[int | None], int]
                 found=f"'{name}'",
                 remedy="add it to --images",
             )
-    return [found[name] for name in names], sum(found[name] is None for name in names)
+    return [found[name] for name in names]

@@ -14,15 +14,42 @@ from medmtl.errors import ManifestError
 from medmtl.evaluation import Candidates
 from medmtl.lesionfiles.candidatetable import CandidateTable, OutsideField
 from medmtl.lesionfiles.extraction import Extraction
-from medmtl.lesionfiles.given import Given
 from medmtl.lesionfiles.images import ImageIndex, Shape
 from medmtl.lesionfiles.maps import MapFolder
 
 Field = npt.NDArray[np.bool_]
 
 
-class CandidateSource(Given, Protocol):
-    """Candidates of images by class; a map folder knows the shapes of its maps."""
+class CandidateSource(Protocol):
+    """Candidates of images by class."""
+
+    @property
+    def kind(self) -> str:
+        """What they are, in words."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Their classes."""
+        ...
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What they were read from."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the results must know."""
+        ...
+
+    def shape(self, number: int) -> Shape | None:
+        """Height and width of an image in pixels; None: not known."""
+        ...
+
+    def reach(self, number: int) -> tuple[float, float]:
+        """The largest y and x of a candidate, for images whose size is not known."""
+        ...
 
     def check(self, classes: Sequence[str]) -> None:
         """Refuses a source that lacks something of these classes."""

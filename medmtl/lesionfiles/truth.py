@@ -1,54 +1,23 @@
-"""What the truth is, whatever form it comes in: evaluated images, classes, and the lesions of an image."""
+"""How a truth is opened, by what it is: masks of a manifest or a folder, a table of shapes, or a COCO file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any
 
 from medmtl.data.manifest import Manifest
-from medmtl.errors import ConfigError, ManifestError
-from medmtl.evaluation import Targets
+from medmtl.errors import ConfigError, ManifestError, suggestion
 from medmtl.lesionfiles.cocotruth import coco_truth
 from medmtl.lesionfiles.columns import Columns, read_columns, read_json
-from medmtl.lesionfiles.given import Given
-from medmtl.lesionfiles.images import ImageIndex, Shape, with_pictures
+from medmtl.lesionfiles.images import ImageIndex, with_pictures
 from medmtl.lesionfiles.imagetable import manifest_images, table_images
-from medmtl.lesionfiles.masktruth import MaskTruth, MissingMasks, folder_truth, manifest_truth
-from medmtl.lesionfiles.shapetruth import ShapeTruth, table_truth
+from medmtl.lesionfiles.lesiontruth import Truth
+from medmtl.lesionfiles.masktruth import MissingMasks, folder_truth, manifest_truth, mask_files
+from medmtl.lesionfiles.shapetruth import table_truth
 
-Field = npt.NDArray[np.bool_]
 WHAT = "truth"
-
-
-class Truth(Given, Protocol):
-    """Lesions of images by class."""
-
-    @property
-    def index(self) -> ImageIndex:
-        """The evaluated images."""
-        ...
-
-    def targets(
-        self, number: int, classes: Sequence[str], shape: Shape, field: Field | None, min_area: int
-    ) -> Targets | None:
-        """Lesions of an image.
-
-        Args:
-            number: Number of the image.
-            classes: One class, or several that count as one.
-            shape: Height and width of the image.
-            field: Its field of view (H, W); None: the whole image.
-            min_area: Least pixels of a lesion.
-
-        Returns:
-            The lesions, or None where they are not known.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -61,6 +30,8 @@ class TruthOptions:
         pictures: Folder in which pictures are looked for by id where nothing else says where they are.
         missing_masks: What it means that a folder has no mask of a class for an image.
         lesion_values: Which values of a folder's masks mean a lesion: ``any``, ``=N`` or ``>=N``; None: 1 or 255.
+        exclude: Masks of places where no candidate counts: mask columns of a manifest, classes of a folder of masks, or
+            columns of the table of images.
     """
 
     images: Path | None = None
@@ -68,6 +39,7 @@ class TruthOptions:
     pictures: Path | None = None
     missing_masks: MissingMasks = "refuse"
     lesion_values: str | None = None
+    exclude: tuple[str, ...] = ()
 
 
 def open_truth(path: Path, options: TruthOptions) -> Truth:
@@ -83,15 +55,18 @@ def open_truth(path: Path, options: TruthOptions) -> Truth:
     if not truth.index.images:
         remedy = "name the evaluated images, also those without lesions, by --images"
         raise ManifestError("the truth names no image", where=path, remedy=remedy)
+    _check_excluded(truth, options.exclude)
+    places = [mask for image in truth.index.images for mask in image.excluded.values() if mask is not None]
+    truth = replace(truth, files=(*truth.files, *mask_files(places)))
     if options.pictures is not None:
         return replace(truth, index=with_pictures(truth.index, options.pictures))
     return truth
 
 
-def _opened(path: Path, options: TruthOptions) -> MaskTruth | ShapeTruth:
+def _opened(path: Path, options: TruthOptions) -> Truth:
     if path.is_dir():
         images = _images(options)
-        return folder_truth(path, images, options.missing_masks, options.lesion_values)
+        return folder_truth(path, images, options.missing_masks, options.lesion_values, options.exclude)
     _refuse_for_files(options)
     if path.suffix.lower() == ".json":
         content = read_json(path, WHAT)
@@ -104,7 +79,19 @@ def _opened(path: Path, options: TruthOptions) -> MaskTruth | ShapeTruth:
     if options.images is not None:
         remedy = "leave --images, or choose rows by --split"
         raise ConfigError("a manifest names its images itself", where="--images", found=options.images, remedy=remedy)
-    return manifest_truth(Manifest.read(path), options.split)
+    return manifest_truth(Manifest.read(path), options.split, options.exclude)
+
+
+def _check_excluded(truth: Truth, exclude: Sequence[str]) -> None:
+    """Refuses a place that no image could have a mask of."""
+    for name in exclude:
+        if name not in truth.index.images[0].excluded:
+            near = suggestion(name, truth.classes)
+            hint = f"{near} " if near.startswith("did you mean") else ""
+            remedy = (
+                f"{hint}name a mask column of the manifest, a class of the folder of masks, or a column of --images"
+            )
+            raise ConfigError("no such mask", where="--exclude", found=f"'{name}'", remedy=remedy)
 
 
 def _is_manifest(table: Columns) -> bool:
@@ -121,8 +108,8 @@ def _images(options: TruthOptions) -> ImageIndex | None:
         return None
     table = read_columns(options.images, "table of images", ("images",))
     if _is_manifest(table):
-        return manifest_images(Manifest.read(options.images), options.split)[1]
-    return table_images(table, options.split)
+        return manifest_images(Manifest.read(options.images), options.split, options.exclude)[1]
+    return table_images(table, options.split, options.exclude)
 
 
 def _refuse_for_files(options: TruthOptions) -> None:

@@ -12,13 +12,14 @@ from medmtl.evaluation import EvaluationResult, Matches
 from medmtl.files import atomic_folder
 from medmtl.lesionfiles.assembly import assemble
 from medmtl.lesionfiles.gathering import GatheredImage, GatherOptions, gather
+from medmtl.lesionfiles.lesiontruth import Truth
 from medmtl.lesionfiles.official import official_table
 from medmtl.lesionfiles.options import LesionOptions, checked_rules, score_options
 from medmtl.lesionfiles.pairing import Pair, pair_classes
 from medmtl.lesionfiles.ruletexts import rule_text
 from medmtl.lesionfiles.scoring import Scored, score
 from medmtl.lesionfiles.sources import CandidateSource, open_candidates
-from medmtl.lesionfiles.truth import Truth, open_truth
+from medmtl.lesionfiles.truth import open_truth
 from medmtl.lesionfiles.writing import INDEX_FILE, Evaluation, write_metrics, write_pages, write_tables
 from medmtl.progress import Progress
 

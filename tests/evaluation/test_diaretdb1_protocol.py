@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
 from medmtl.errors import EvaluationError
-from medmtl.evaluation.diaretdb1 import WEIGHTS, flagged_share, image_roc, image_truth, pixel_roc
+from medmtl.evaluation.diaretdb1 import WEIGHTS, flagged_share, image_roc, image_truth
 
 cases = st.lists(st.tuples(st.booleans(), st.integers(0, 5).map(lambda v: v / 8)), min_size=1, max_size=20)
 
@@ -73,21 +73,6 @@ def test_scores_and_truth_of_an_image():
     assert not image_truth(np.zeros((2, 2)))
 
 
-@given(st.integers(0, 2**31))
-def test_pixel_based_curve_pools_the_fields_of_view(seed):
-    rng = np.random.default_rng(seed)
-    truths, maps = rng.random((3, 6, 7)) < 0.3, rng.integers(0, 5, (3, 6, 7)) / 4
-    fields = rng.random((3, 6, 7)) < 0.8
-    found = pixel_roc(list(truths), list(maps), list(fields))
-    ill, values = truths[fields], maps[fields]
-    assert (found.positives, found.negatives) == (int(ill.sum()), int((~ill).sum()))
-    for place, t in enumerate(found.thresholds):
-        if ill.any():
-            assert found.sensitivity[place] == pytest.approx(np.mean(values[ill] > t))
-        if not ill.all():
-            assert found.specificity[place] == pytest.approx(np.mean(values[~ill] <= t))
-
-
 @pytest.mark.parametrize(
     "call",
     [
@@ -98,9 +83,6 @@ def test_pixel_based_curve_pools_the_fields_of_view(seed):
         lambda: flagged_share(np.ones((2, 2)), np.zeros((2, 2))),
         lambda: flagged_share(np.ones((2, 2)), np.ones((2, 3))),
         lambda: image_truth(np.array([[189.0]])),
-        lambda: pixel_roc([np.ones((2, 2))], [], []),
-        lambda: pixel_roc([np.ones((2, 2))], [np.ones((2, 3))], [np.ones((2, 2))]),
-        lambda: pixel_roc([np.ones((2, 2))], [np.full((2, 2), np.nan)], [np.ones((2, 2))]),
     ],
 )
 def test_bad_input_is_refused(call):

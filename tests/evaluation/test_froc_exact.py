@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -13,11 +14,11 @@ from lesion_oracle import RULES, outcomes, scene
 from sklearn.metrics import average_precision_score
 
 from medmtl.errors import EvaluationError
-from medmtl.evaluation import froc_bootstrap
+from medmtl.evaluation import froc_bootstrap, running_sums
 from medmtl.evaluation.candidates import Candidates
 from medmtl.evaluation.froc import LENIENT, STRICT, Counting, pooled_froc
 from medmtl.evaluation.froc_intervals import froc_replicates, lesion_precision_interval, paired_froc_difference
-from medmtl.evaluation.intervals import draw_weights
+from medmtl.evaluation.intervals import draw_weights, percentile_interval
 from medmtl.evaluation.lesions import Matches, Outcome, match, match_images
 from medmtl.evaluation.regions import Region
 from medmtl.evaluation.strata import by_site, by_size, size_edges
@@ -96,44 +97,52 @@ def test_average_precision_equals_scikit_learn_scaled_by_the_share_found(seed, c
         assert curve.average_precision == pytest.approx(expected)
 
 
-@given(seeds, st.sampled_from([1, 3, 384]), countings)
-def test_bootstrap_readings_equal_curves_of_the_drawn_images(seed, stretches, counting):
-    kept, froc_bootstrap._STRETCHES = froc_bootstrap._STRETCHES, stretches
-    try:
-        cases = [scene(seed + k) for k in range(6)]
-        matches = match_images([case[0] for case in cases], [case[1] for case in cases], tolerance=1)
-        patients, rates = [0, 0, 1, 2, 2, 3], (0.0, 0.5, 2.0, 1.0, 0.5, 90.0)
+@contextmanager
+def cut(stretch: int, side_by_side: int):
+    """Running sums cut otherwise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running_sums, "_STRETCH", stretch)
+        patch.setattr(froc_bootstrap, "SIDE_BY_SIDE", side_by_side)
+        yield
+
+
+@given(seeds, st.sampled_from([(1, 1), (3, 5), (16, 16)]), countings)
+def test_bootstrap_readings_equal_curves_of_the_drawn_images(seed, cuts, counting):
+    cases = [scene(seed + k) for k in range(6)]
+    matches = match_images([case[0] for case in cases], [case[1] for case in cases], tolerance=1)
+    patients, rates = [0, 0, 1, 2, 2, 3], (0.0, 0.5, 2.0, 1.0, 0.5, 90.0)
+    with cut(*cuts):
         found = froc_replicates(matches, rates, patients, draws=12, seed=3, counting=counting)
-    finally:
-        froc_bootstrap._STRETCHES = kept
     for row, weights in zip(found, np.concatenate(list(draw_weights(4, draws=12, seed=3))), strict=True):
         drawn = [one for one, patient in zip(matches, patients, strict=True) for _ in range(weights[patient])]
         curve = pooled_froc(drawn, counting)
-        np.testing.assert_allclose(row, [curve.sensitivity_at(rate).sensitivity for rate in rates])
+        np.testing.assert_array_equal(row, [curve.sensitivity_at(rate).sensitivity for rate in rates])
 
 
-def test_large_counts_leave_float32_and_stay_exact(monkeypatch):
+def test_weights_that_are_not_kept_are_the_same(monkeypatch):
     cases = [scene(k) for k in range(12)]
     matches = match_images([case[0] for case in cases], [case[1] for case in cases])
-    narrow = froc_replicates(matches, (0.5, 2.0), draws=50)
-    monkeypatch.setattr(froc_bootstrap, "_EXACT", 1)
-    np.testing.assert_array_equal(froc_replicates(matches, (0.5, 2.0), draws=50), narrow)
+    kept = froc_replicates(matches, (0.5, 2.0), draws=50)
     monkeypatch.setattr(froc_bootstrap, "_KEPT", 0)
-    np.testing.assert_array_equal(froc_replicates(matches, (0.5, 2.0), draws=50), narrow)
-    monkeypatch.setattr(froc_bootstrap, "_CELLS", 1)
-    np.testing.assert_array_equal(froc_replicates(matches, (0.5, 2.0), draws=50), narrow)
+    np.testing.assert_array_equal(froc_replicates(matches, (0.5, 2.0), draws=50), kept)
 
 
-def test_average_precision_in_draws_equals_the_drawn_curves():
-    cases = [scene(k) for k in range(14)]
+@given(seeds, st.sampled_from([(1, 1), (3, 5), (16, 16)]), countings)
+def test_average_precision_in_draws_equals_the_drawn_curves(seed, cuts, counting):
+    cases = [scene(seed + k) for k in range(7)]
     matches = match_images([case[0] for case in cases], [case[1] for case in cases])
-    found = lesion_precision_interval(matches, draws=200, seed=1)
+    with cut(*cuts):
+        found = lesion_precision_interval(matches, draws=20, seed=1, counting=counting)
     drawn = [
-        pooled_froc([one for one, n in zip(matches, weights, strict=True) for _ in range(n)]).average_precision
-        for weights in np.concatenate(list(draw_weights(14, draws=200, seed=1)))
+        pooled_froc(
+            [one for one, n in zip(matches, weights, strict=True) for _ in range(n)], counting
+        ).average_precision
+        for weights in np.concatenate(list(draw_weights(7, draws=20, seed=1)))
     ]
-    assert found.value == pytest.approx(pooled_froc(matches).average_precision)
-    assert (found.low, found.high) == pytest.approx(tuple(np.nanquantile(drawn, [0.025, 0.975])))
+    expected = percentile_interval(pooled_froc(matches, counting).average_precision, np.array(drawn))
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (expected.value, expected.low, expected.high), abs=1e-12, nan_ok=True
+    )
     assert math.isnan(lesion_precision_interval(matches[:1], draws=5).low)
 
 

@@ -655,6 +655,38 @@ change(
     more=("--images", "IMAGES"),
     truth="boxes.csv",
 )
+boxed(
+    "neither ignored nor not",
+    lambda w: [row.update(ignore=mark) for row, mark in zip(w.boxes, ("1", "yes", "", "2", "0"), strict=True)],
+    "boxes.csv, line 3",
+    "column 'ignore' is neither 1 nor 0",
+    "'yes'",
+    "also line 5",
+)
+boxed(
+    "misspelt ignore", lambda w: w.boxes[1].update(ignored=1), "unknown column", "'ignored'", "did you mean 'ignore'?"
+)
+boxed(
+    "ignored without class or place",
+    lambda w: w.boxes.append({"image": "d", "ignore": 1}),
+    "boxes.csv, line 7",
+    "column 'class' is empty",
+)
+change(
+    "table of lesions",
+    "misspelt radius",
+    lambda w: w.put("t.csv", csv_bytes([{"image": "a", "class": "ex", "x": 4, "y": 4, "raduis": 3}])),
+    "t.csv",
+    "unknown column",
+    "did you mean 'radius'?",
+    truth="t.csv",
+)
+boxed(
+    "all ignored",
+    lambda w: [row.update(ignore=1) for row in w.boxes],
+    "the truth is empty everywhere",
+    more=("--images", "IMAGES"),
+)
 change(
     "table of lesions",
     "radius of zero",
@@ -751,10 +783,82 @@ coco("not a box", lambda c: c["annotations"][1].update(bbox=[1, 2, 3]), "annotat
 coco("a box without width", lambda c: c["annotations"][1].update(bbox=[1, 2, 0, 3]), "annotation 2", "not a box")
 coco("a box of words", lambda c: c["annotations"][1].update(bbox=["a", 2, 2, 3]), "annotation 2", "not a box")
 coco("a crowd", lambda c: c["annotations"][1].update(iscrowd=1), "annotation 2", "a crowd is no lesion")
+coco("neither ignored nor not", lambda c: c["annotations"][1].update(ignore="maybe"), "annotation 2", "found maybe")
+coco("ignored by a list", lambda c: c["annotations"][1].update(ignore=[1]), "annotation 2", "neither 1 nor 0")
 coco("no size", lambda c: c["images"][0].pop("width"), "an image that says too little")
 coco("another size", lambda c: c["images"][0].update(width=50), "another size than told", "40x30", "50x30")
 coco("the same id twice", lambda c: c["images"][1].update(id=0), "the same image id twice")
 coco("the same name twice", lambda c: c["images"][1].update(file_name="a.png"), "the same image twice", "'a'")
+
+# --- places without candidates ---
+
+
+def excluded(name: str, do: Callable[[LesionWorld], Any], *says: str, what: str = "disc", **which: str) -> None:
+    def run(world: LesionWorld) -> None:
+        for row in world.manifest:
+            row["mask:disc"] = "disc.png"
+        Image.fromarray(mask("a", "ex", 1)).save(world.folder / "disc.png")
+        do(world)
+
+    change("exclusion", name, run, *says, more=("--exclude", what), **which)
+
+
+excluded("unknown", lambda w: None, "no such mask", "--exclude", "'dics'", "name a mask column", what="dics")
+excluded("nearly a class", lambda w: None, "no such mask", "'exx'", "did you mean 'ex'?", what="exx")
+excluded("of a table without images", lambda w: None, "no such mask", "'disc'", "--images", truth="boxes.csv")
+excluded(
+    "another size",
+    lambda w: Image.fromarray(np.ones((9, 9), np.uint8)).save(w.folder / "disc.png"),
+    "disc.png",
+    "another size than its image",
+    "9x9 instead of 40x30",
+)
+excluded(
+    "levels of grey",
+    lambda w: Image.fromarray(GREY).save(w.folder / "disc.png"),
+    "disc.png",
+    "values of unknown meaning",
+    "#>=N",
+)
+excluded("missing", lambda w: (w.folder / "disc.png").unlink(), "disc.png", "does not exist")
+excluded(
+    "what candidates look for",
+    lambda w: [row.pop("mask:disc") for row in w.manifest],
+    "class 'ex' of the candidates is not among the truth",
+    what="ex",
+)
+
+
+def barred(name: str, do: Callable[[LesionWorld], Any], *says: str) -> None:
+    more = ("--images", "IMAGES", "--exclude", "disc")
+    change("exclusion", name, lambda world: (do(world), None)[1], *says, more=more, truth="boxes.csv")
+
+
+barred(
+    "a strange cell",
+    lambda w: w.images[1].update(disc="masks/ex/a.png#=x"),
+    "images.csv, line 3",
+    "not a mask",
+    "masks/ex/a.png#=x",
+)
+barred(
+    "of an image of unknown size",
+    lambda w: (
+        [path.unlink() for path in w.folder.glob("?.png")],
+        [row.update(disc="masks/ex/a.png", width="", height="") for row in w.images],
+    ),
+    "size of the image 'a' is not known",
+    "--exclude",
+)
+change(
+    "exclusion",
+    "column of a mask without the option",
+    lambda w: w.images[1].update(disc="masks/ex/a.png"),
+    "unknown column",
+    "'disc'",
+    more=("--images", "IMAGES"),
+    truth="boxes.csv",
+)
 
 # --- output, comparison ---
 change(

@@ -20,7 +20,7 @@ from PIL import Image
 
 import medmtl
 from medmtl.cli import run
-from medmtl.evaluation import Candidates, EvaluationResult, Outcome, lesion_targets, match, pooled_froc
+from medmtl.evaluation import LENIENT, Candidates, EvaluationResult, Outcome, lesion_targets, match, pooled_froc
 from medmtl.explanation.rawmap import write_map
 from medmtl.explanation.scale import ClassScale
 from medmtl.lesionfiles.saved import read_matches
@@ -376,7 +376,9 @@ def test_tricks_stand_beside_rules_of_overlap_only(world):
 
 
 def test_the_protocol_of_diaretdb1(world):
-    from medmtl.evaluation import image_roc, pixel_roc
+    from sklearn.metrics import roc_curve
+
+    from medmtl.evaluation import image_roc
 
     options = {"extract": "components", "threshold": 0.0, "diaretdb1": True}
     result = score(world, candidates="maps", rules=["peak_in_lesion", "peak_in_lesion:tolerance=2"], **options)
@@ -385,11 +387,22 @@ def test_the_protocol_of_diaretdb1(world):
     image = image_roc([True, True, False, False], np.array([4, 2, 0, 1]) / (WIDTH * HEIGHT))
     assert frame.loc["image", "eer"] == image.equal_error_rate == 0.0
     masks = [world_mask(name) for name in IMAGES]
-    pixel = pixel_roc(masks, [heat(name, "ex") for name in IMAGES], [np.ones((HEIGHT, WIDTH), bool)] * 4)
-    assert frame.loc["pixel", "eer"] == pytest.approx(pixel.equal_error_rate)
-    assert frame.loc["pixel", "wer_1"] == pytest.approx(pixel.weighted_error(1.0))
+    false, true, _ = roc_curve(
+        np.ravel(masks), np.ravel([heat(name, "ex") for name in IMAGES]), drop_intermediate=False
+    )
+    misses = 1 - true
+    assert frame.loc["pixel", "eer"] == pytest.approx(np.interp(0, (misses - false)[::-1], misses[::-1]))
+    assert frame.loc["pixel", "wer_1"] == pytest.approx(((misses + false)[:-1] / 2).min())
     assert frame.loc["pixel", "ill"] == sum(mask.sum() for mask in masks)
     assert not [one for one in result.result.tasks[1].tables if one.name.startswith("diaretdb1")]  # once a class
+
+
+def test_pixels_that_count_neither_way_are_no_cases_of_the_protocol(world):
+    options = {"extract": "components", "threshold": 0.0, "diaretdb1": True}
+    every = table(score(world, candidates="maps", **options), "diaretdb1").set_index("by")
+    large = table(score(world, candidates="maps", min_area=10, **options), "diaretdb1").set_index("by")
+    assert large.loc["pixel", "ill"] == every.loc["pixel", "ill"] - 9  # the lesion of b has 9 pixels
+    assert large.loc["pixel", "healthy"] == every.loc["pixel", "healthy"]
 
 
 def world_mask(name: str) -> np.ndarray:
@@ -408,7 +421,20 @@ def test_explain_s_table_is_a_candidate_table(world):
             tables.append(candidate_table(image, ClassScale(label, 0.0, 1.0), **columns))
     write_candidates(world.folder / "explained", tables)
     for name in ("explained/candidates.csv", "explained/candidates.json"):
-        assert figures(score(world, candidates=name)) == pytest.approx(BY_HAND)
+        result = score(world, candidates=name)
+        assert figures(result) == pytest.approx(BY_HAND)
+        assert not any("not read" in note for note in result.notes)
+
+
+def test_columns_that_are_not_read_are_told(world):
+    for row in world.candidates:
+        row |= {"quadrant": "upper", "qadrant": "upper", "reader": 2}  # explain writes the first
+    for row in world.boxes:
+        row["remark"] = "soft border"
+    world.write()
+    notes = score(world, truth="boxes.csv", images=world.path("images.csv")).notes
+    assert "columns of candidates.csv that are not read: qadrant, reader" in notes
+    assert "columns of boxes.csv that are not read: remark" in notes
 
 
 def test_no_torch_is_imported(world):
@@ -489,6 +515,8 @@ def test_every_option_of_the_command_reaches_the_call(world):
     world.boxes.append({"image": "d", "class": ""})
     for row in world.candidates:
         row["radius"] = 1
+    for row in world.images:
+        row["disc"] = "masks/ex/a.png"
     world.write()
     more = [
         "--diaretdb1",
@@ -496,6 +524,8 @@ def test_every_option_of_the_command_reaches_the_call(world):
         "bad:he=he",
         "--images",
         world.path("images.csv"),
+        "--exclude",
+        "disc",
         "--min-area",
         "2",
         "--other-class",
@@ -519,6 +549,7 @@ def test_every_option_of_the_command_reaches_the_call(world):
     options = {"classes": ["bad:he=he"], "images": world.path("images.csv"), "min_area": 2, "other_class": "ignored"}
     options |= {"duplicates": "false_positive", "lenient": True, "rates": [3], "sizes": [0, float("inf")], "seed": 4}
     options |= {
+        "exclude": ["disc"],
         "diaretdb1": True,
         "image_threshold": 0.5,
         "sanity": False,
@@ -536,3 +567,146 @@ def test_every_option_of_the_command_reaches_the_call(world):
     ]
     assert contents[0]["options"] == contents[1]["options"]
     assert not (world.out / "images").exists()
+
+
+def test_ignored_findings_count_neither_way(world):
+    """By hand, class ex: without the lesion under .6 two lesions; hits .9 and .4; false .7, .5 and .3; .6 and .8 neither."""
+    for row in world.boxes:
+        row["ignore"] = int((row["image"], row["x0"]) == ("a", 20))
+    content = world.coco()
+    content["annotations"][0]["ignore"], content["annotations"][1]["ignore"] = 0, 1
+    world.boxes.append({"image": "d"})  # no lesion; an empty cell is no mark
+    world.write()
+    (world.folder / "coco.json").write_text(json.dumps(content))
+    records = [{**row, "ignore": bool(row.get("ignore"))} for row in world.boxes]
+    (world.folder / "boxes.json").write_text(json.dumps(records))
+    for truth in ("boxes.csv", "boxes.json", "coco.json"):
+        result = score(world, truth=truth)
+        assert figures(result) == pytest.approx({0.1: 1 / 2, 0.25: 1 / 2, 0.5: 1.0, 1.0: 1.0})
+        found = result.matches["ex", "peak_in_lesion"][0].outcome.tolist()
+        assert found == [Outcome.TRUE_POSITIVE, Outcome.DUPLICATE, Outcome.FALSE_POSITIVE, Outcome.IGNORED]
+        assert any(note.startswith("1 findings are to be ignored") for note in result.notes)
+
+
+def luna16(nodules: pd.DataFrame, marks: pd.DataFrame) -> list[tuple[bool, float]]:
+    """LUNA16's loop over nodules: marks closer than the radius belong to them; those of excluded nodules are taken away."""
+    rows, left = [], dict(marks["score"])
+    for nodule in nodules.itertuples():
+        mine = marks[marks["image"] == nodule.image]
+        hits = mine[np.hypot(mine["x"] - nodule.x, mine["y"] - nodule.y) < nodule.radius]
+        for number in hits.index:
+            left.pop(number, None)
+        if not nodule.ignore:
+            rows.append((True, hits["score"].max() if len(hits) else -np.inf))
+    return rows + [(False, mark) for mark in left.values()]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_luna16_with_irrelevant_findings(seed, tmp_path):
+    rng = np.random.default_rng(seed)
+    images = pd.DataFrame({"image": [f"s{k}" for k in range(5)], "width": 100, "height": 80})
+
+    def scattered(size: int) -> pd.DataFrame:
+        places = {"x": rng.uniform(0, 99, size), "y": rng.uniform(0, 79, size)}
+        return pd.DataFrame({"image": rng.choice(images["image"][:4], size), "class": "nodule", **places})
+
+    nodules = scattered(20).assign(radius=rng.uniform(2, 15, 20), ignore=rng.integers(0, 2, 20))
+    marks = scattered(60).assign(score=rng.integers(1, 30, 60))
+    for name, frame in (("images", images), ("nodules", nodules), ("marks", marks)):
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+    expected = luna16(nodules, marks)
+    result = medmtl.lesions(
+        tmp_path / "marks.csv",
+        tmp_path / "nodules.csv",
+        images=tmp_path / "images.csv",
+        rules=["center_distance"],
+        lenient=True,
+        sanity=False,
+        draws=5,
+    )
+    curve = pooled_froc(result.matches["nodule", "center_distance"], LENIENT)
+    assert curve.lesions == sum(lesion for lesion, _ in expected) == (nodules["ignore"] == 0).sum()
+    assert curve.images == 5
+    for threshold, found, false in zip(curve.thresholds, curve.found, curve.false, strict=True):
+        assert found == sum(lesion and score >= threshold for lesion, score in expected)
+        assert false == sum(not lesion and score >= threshold for lesion, score in expected)
+
+
+def disc(world: LesionWorld, *points: tuple[int, int], image: str = "a") -> None:
+    """Masks of a disc: some pixels of one image; absent in c, not known in the others."""
+    values = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for x, y in points:
+        values[y, x] = 255
+    (world.folder / "masks" / "disc").mkdir(exist_ok=True)
+    Image.fromarray(values).save(world.folder / "masks" / "disc" / f"{image}.png")
+    for name, manifest, row in zip(IMAGES, world.manifest, world.images, strict=True):
+        cell = {image: f"masks/disc/{image}.png", "c": "absent"}.get(name, "")
+        manifest["mask:anatomy.disc"] = row["disc"] = cell
+    world.write()
+
+
+PLACES = {
+    "manifest": ("manifest.csv", {}),
+    "folder": ("masks", {"missing_masks": "absent"}),
+    "folder and images": ("masks", {"images": "images.csv"}),
+    "boxes and images": ("boxes.csv", {"images": "images.csv"}),
+    "boxes and manifest": ("boxes.csv", {"images": "manifest.csv"}),
+}
+
+
+@pytest.mark.parametrize("candidates", ["candidates.csv", "maps"])
+@pytest.mark.parametrize("form", PLACES)
+def test_candidates_on_an_excluded_place_are_left_out(form, candidates, world):
+    """By hand, class ex: without .7, the pixel at (31, 22): .9 hit, .8 further hit, .6 hit, .5 false, .4 hit, .3 false."""
+    world.candidates[3] |= {"x": 30.6, "y": 22.4}
+    disc(world, (31, 22))
+    truth, options = PLACES[form]
+    options = {key: world.path(value) if key == "images" else value for key, value in options.items()}
+    more = options | (PEAKS if candidates == "maps" else {})
+    result = score(world, candidates, truth, exclude=["disc"], out=world.out, **more)
+    assert figures(result) == pytest.approx({0.1: 2 / 3, 0.25: 1.0, 0.5: 1.0, 1.0: 1.0})
+    assert figures(result, "he", 1) == pytest.approx(dict.fromkeys(RATES, 0.5))  # .9 lies one pixel above
+    assert [task.task for task in result.result.tasks] == ["ex", "he"]
+    assert any("candidates on disc were left out: ex 1, he 0" in note for note in result.notes)
+    unknown = 3 if truth == "masks" and "images" not in options else 2
+    assert any(f"disc: not known in {unknown} of 4 images" in note for note in result.notes)
+    images = pd.read_csv(world.out / "images.csv")
+    assert images.set_index(["image", "class"])["excluded"].to_dict() == {
+        (image, label): int((image, label) == ("a", "ex")) for image in IMAGES for label in ("ex", "he")
+    }
+
+
+def test_lesions_on_an_excluded_place_are_missed(world):
+    disc(world, (22, 11))
+    result = score(world, exclude=["anatomy.disc"])  # the column's whole name
+    assert result.result.tasks[0].metrics[0].n == 3
+    assert figures(result)[1.0] == pytest.approx(2 / 3)
+
+
+def test_places_are_excluded_for_every_row(world):
+    disc(world)
+    for row in world.manifest:
+        row["mask:anatomy.disc"] = "everywhere.png"
+    Image.fromarray(np.ones((HEIGHT, WIDTH), np.uint8)).save(world.folder / "everywhere.png")
+    for row in world.candidates:
+        row["radius"] = 2
+    world.write()
+    options = {"exclude": ["disc"], "sanity": True, "rules": ["peak_in_lesion", "any_overlap"]}
+    result = score(world, against=world.path("candidates.csv"), **options)
+    for task in range(2):
+        rows = table(result, "lesions.", task)
+        assert len(rows) >= 4
+        assert (rows["fppi_of_all"] == 0).all()
+        assert (rows["all_candidates"] == 0).all()
+
+
+def test_what_is_excluded_is_part_of_the_inputs(world):
+    disc(world, (31, 22))
+    for name in ("one", "two"):
+        score(world, truth="boxes.csv", images=world.path("images.csv"), exclude=["disc"], out=world.folder / name)
+        disc(world, (31, 22), (2, 2))
+    digests = [
+        json.loads((world.folder / name / "metrics.json").read_text())["provenance"]["truth"]["sha256"]
+        for name in ("one", "two")
+    ]
+    assert digests[0] != digests[1]
