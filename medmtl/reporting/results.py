@@ -16,7 +16,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from medmtl.errors import MedmtlError, RunError
+from medmtl.config import parse_config
+from medmtl.errors import ConfigError, MedmtlError, RunError
 from medmtl.evaluation.results import EvaluationResult, Metric, TaskResult
 from medmtl.reporting.artifacts import FORMAT, METRICS_FILE
 from medmtl.reporting.markdown import render_results
@@ -125,8 +126,17 @@ def _config_hash(path: Path) -> str:
         raise RunError("the configuration is not valid YAML", where=path, remedy="it may be cut short") from None
     if not isinstance(data, dict):
         raise RunError("the configuration must be a mapping of keys", where=path, found=type(data).__name__)
-    settings = json.dumps({key: value for key, value in data.items() if key != "seed"}, sort_keys=True, default=str)
+    kept = {key: value for key, value in _resolved(data).items() if key != "seed"}
+    settings = json.dumps(kept, sort_keys=True, default=str)
     return hashlib.sha256(settings.encode()).hexdigest()[:8]
+
+
+def _resolved(data: dict[str, Any]) -> dict[str, Any]:
+    """With the defaults of keys that are newer than the run: they are what it had; as it stands where it is no such file."""
+    try:
+        return parse_config(data).model_dump(mode="json")
+    except ConfigError:
+        return data
 
 
 def _evaluation(path: Path) -> Iterator[dict[str, Any]]:

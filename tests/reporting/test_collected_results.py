@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 
+from medmtl.config import parse_config
 from medmtl.errors import RunError
 from medmtl.evaluation.results import EvaluationResult, Interval, Metric
 from medmtl.reporting.artifacts import write_metrics
@@ -209,3 +210,15 @@ def test_processor_minutes_stand_beside_those_of_the_clock_where_they_are_known(
         (run / "run.json").write_text(json.dumps({**record, "processor_minutes": minutes}))
     text = render_results(collect_results(runs))
     assert "training minutes: 30.5 on average, 15.0 on average of processor time\n" in text
+
+
+def test_a_key_that_is_newer_than_a_run_does_not_tell_it_apart(tmp_path):
+    tasks = {"grade": {"type": "classification", "mode": "ordinal", "classes": ["0", "1"]}}
+    whole = parse_config({"name": "base", "tasks": tasks}).model_dump(mode="json")
+    older = {**whole, "model": {**whole["model"], "encoder": {"name": "efficientnet-lite0", "weights": "imagenet"}}}
+    other = {**whole, "training": {**whole["training"], "lr": 0.5}}
+    runs = [make_run(tmp_path, f"r{seed}", seed=seed) for seed in range(3)]
+    for run, data in zip(runs, (whole, older, other), strict=True):
+        (run / "config.yaml").write_text(json.dumps(data))
+    hashes = list(collect_results(runs)["config"])
+    assert hashes[0] == hashes[1] != hashes[2]
