@@ -282,6 +282,7 @@ def test_without_ray_the_install_command_is_told(monkeypatch: pytest.MonkeyPatch
         make_executor("ray", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'medmtl[ray]'")
 def test_a_local_ray(tmp_path: Path):
     executor = make_executor("ray", 2)
