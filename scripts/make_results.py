@@ -46,7 +46,8 @@ def page() -> str:
         return preface + "No run is recorded yet.\n"
     frame = collect_results(runs)
     asked = yaml.safe_load((DOCS / "results" / "headlines.yaml").read_text(encoding="utf-8"))
-    headlines = "\n".join(headline(table, aggregate(frame)) for table in asked)
+    means = aggregate(frame)
+    headlines = "\n".join(headline(table, means) for table in asked)
     return f"{preface}## In short\n\n{headlines}\n## Every figure\n\n{render_results(frame)}"
 
 

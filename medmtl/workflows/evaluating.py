@@ -128,9 +128,10 @@ def _collect(trained: TrainedRun, samples: Sequence[Sample], progress: Progress)
     for view, tasks in view_tasks(trained.tasks).items():
         predicted: Iterable[Predicted] = _predicted(trained, samples, view, tasks)
         before: Iterable[Predicted | None] = repeat(None)
-        if any(task.wants_rivals(sample) for task in tasks for sample in samples):
+        compared = [task for task in tasks if any(task.wants_rivals(sample) for sample in samples)]
+        if compared:
             untrained = untrained or replace(trained, network=untrained_network(trained))
-            before = _predicted(untrained, samples, view, tasks)
+            before = _predicted(untrained, samples, view, compared)
         for item, other in zip(progress.track(predicted, f"evaluating ({view})", len(samples)), before, strict=False):
             for task in tasks:
                 record = _original_record(task, item, other)

@@ -21,7 +21,7 @@ from medmtl.workflows.training import run_hash
 from medmtl.workflows.validation import Validation
 
 _AFTER_TRAINING = re.compile(
-    r"name|evaluation\..*|data\.(cache|cache_dir|workers)|training\.(device|threads)"
+    r"name|evaluation\..*|data\.(cache|cache_dir|workers)|training\.(compile|device|threads)"
     r"|tasks\.[^.]+\.(inference|candidates|tolerances|lesions|readings)(\..*)?"
 )
 """Keys that no update of the weights depends on."""
