@@ -64,7 +64,7 @@ def _reading_findings(
     readings: Sequence[ReadingConfig],
     settings: Settings,
 ) -> Findings:
-    labels = np.array([record.readings for record in records]).reshape(len(records), -1)
+    labels = np.array([record.readings for record in records]).reshape(len(records), len(readings))
     kept = [index for index in range(labels.shape[1]) if np.isfinite(labels[:, index]).any()]
     columns = [list(classes).index(readings[index].map) for index in kept]
     return label_findings(

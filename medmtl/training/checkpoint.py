@@ -49,7 +49,8 @@ def load_checkpoint(
         raise CheckpointError("there is no checkpoint", where=path, remedy=remedy)
     state = _read(path, device)
     if not isinstance(state, dict) or not isinstance(state.get("format"), int):
-        raise CheckpointError("this is not a checkpoint of medmtl", where=path)
+        remedy = "restore the file as training wrote it"
+        raise CheckpointError("this is not a checkpoint of medmtl", where=path, remedy=remedy)
     if state["format"] > FORMAT:
         found = f"format {state['format']}"
         raise CheckpointError(
@@ -57,7 +58,8 @@ def load_checkpoint(
         )
     lacking = [name for name in needs if name not in state]
     if lacking:
-        raise CheckpointError("the checkpoint lacks a part", where=path, found=f"no '{lacking[0]}'")
+        found, remedy = f"no '{lacking[0]}'", "restore the file as training wrote it"
+        raise CheckpointError("the checkpoint lacks a part", where=path, found=found, remedy=remedy)
     return state
 
 

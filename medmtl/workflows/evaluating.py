@@ -16,7 +16,8 @@ from medmtl.data.counting import class_counts
 from medmtl.data.manifest import Manifest
 from medmtl.data.reading import read_image
 from medmtl.data.samples import Sample
-from medmtl.errors import ConfigError
+from medmtl.data.targets import MaskTarget
+from medmtl.errors import ConfigError, EvaluationError
 from medmtl.evaluation import EvaluationResult
 from medmtl.files import refilled_folder, remove_litter
 from medmtl.inference.predict import Predicted, evaluation_batches, predict, view_tasks
@@ -95,6 +96,8 @@ def evaluate(
     remove_litter(folder)  # of an evaluation that was killed
     with refilled_folder(folder) as temporary:
         records = _collect(trained, samples, progress)
+        if not records:
+            raise _nothing_known(table, said, trained.tasks)
         settings = task_settings(trained)
         results = score(trained, samples, records, settings, table.path, table.content_hash, said)
         pictures = _pictures(trained, samples, chosen_examples(results), settings, progress)
@@ -116,6 +119,18 @@ def _samples(table: Manifest, split: str | None, trained: TrainedRun) -> tuple[S
         raise ConfigError(what, where=table.path, found=splits, remedy=remedy)
     check_files(samples, [target for task in trained.tasks for target in (*task.truth_targets, *task.aids)])
     return samples
+
+
+def _nothing_known(table: Manifest, split: str, tasks: Sequence[AnyTask]) -> EvaluationError:
+    kinds = (
+        ("mask" if isinstance(target, MaskTarget) else "label", target)
+        for task in tasks
+        for target in task.truth_targets
+    )
+    columns = dict.fromkeys(f"{kind}:{column}" for kind, target in kinds for column in target.columns)
+    remedy = f"the run's tasks read the columns {', '.join(columns)}: fill one of them"
+    where = f"{table.path}, split {split}"
+    return EvaluationError("no sample has a label or a mask of the run's tasks", where=where, remedy=remedy)
 
 
 Records = dict[tuple[str, str], list[Any]]

@@ -66,15 +66,20 @@ def read_ledger(ledger: Path) -> str:
     """The ledger as text; its header alone where there is none yet.
 
     Raises:
-        OutputError: It cannot be read.
+        OutputError: It cannot be read, or is another table.
     """
     if not ledger.exists():
         return ",".join(LEDGER_COLUMNS) + "\n"
     try:
-        return ledger.read_text(encoding="utf-8")
+        text = ledger.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         remedy = "choose another --ledger, or mend the file: it is CSV in UTF-8"
         raise OutputError("the ledger cannot be read", where=ledger, found=error, remedy=remedy) from None
+    header = next(iter(text.splitlines()), "")
+    if header != ",".join(LEDGER_COLUMNS):  # a manifest, say: nothing is added to somebody's table
+        found = f"the header '{header[:60]}'"
+        raise OutputError("the file is no ledger", where=ledger, found=found, remedy="choose another --ledger")
+    return text if text.endswith("\n") else f"{text}\n"
 
 
 @contextmanager

@@ -12,14 +12,14 @@ import torch
 
 from medmtl.data.masks import read_mask_for
 from medmtl.data.samples import MaskReference
-from medmtl.errors import ConfigError, RunError
+from medmtl.errors import CheckpointError, ConfigError, RunError
 from medmtl.geometry import restore_view
 from medmtl.inference.network import Network, build_network, build_tasks, choose_device, load_weights
 from medmtl.inference.predict import Predicted
 from medmtl.randomness import derive_seed, seed_torch
 from medmtl.run import RunFolder
 from medmtl.tasks import AnyTask
-from medmtl.training.checkpoint import load_checkpoint
+from medmtl.training.checkpoint import load_checkpoint, weights_hash
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,14 @@ def open_trained(path: str | Path, device: str | None = None) -> TrainedRun:
 
     Raises:
         RunError: No run folder, or one whose training has not ended.
+        CheckpointError: The checkpoint is missing or damaged, or holds other weights than the run ended with.
     """
     folder = RunFolder.open(Path(path))
     _check_ended(folder)
     tasks = build_tasks(folder.config)
     network = build_network(folder.config, tasks, pretrained=False)
     load_weights(network, load_checkpoint(folder.selected)["network"], folder.selected)
+    _check_weights(folder, network)
     chosen = choose_device(device or folder.config.training.device)
     return TrainedRun(folder, tasks, network.to(chosen).eval(), chosen)
 
@@ -67,6 +69,20 @@ def _check_ended(folder: RunFolder) -> None:
     resume = " --resume" if begun else ""
     remedy = f"finish it: medmtl train CONFIG... --out {folder.path}{resume}"
     raise RunError(what, where=folder.path, found=None if status is None else f"status '{status}'", remedy=remedy)
+
+
+def _check_weights(folder: RunFolder, network: Network) -> None:
+    """Refuses weights that are not those of the record, as where a lost best.pt would be replaced by last.pt."""
+    recorded = folder.record.get("weights_sha256")
+    if recorded is None:
+        return
+    held = weights_hash(network.state_dict())
+    if held != recorded:
+        found = f"SHA-256 {held[:12]} in {folder.selected.name} instead of {str(recorded)[:12]}"
+        remedy = "copy the folder `checkpoints` of the run again, as training left it"
+        raise CheckpointError(
+            "these are not the weights that the run ended with", where=folder.path, found=found, remedy=remedy
+        )
 
 
 def original_field(item: Predicted) -> npt.NDArray[np.bool_]:

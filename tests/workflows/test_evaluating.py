@@ -16,14 +16,14 @@ import pytest
 
 from medmtl.config import RunConfig
 from medmtl.data.manifest import Manifest
-from medmtl.errors import ImageError, OutputError, RunError
+from medmtl.errors import CheckpointError, EvaluationError, ImageError, OutputError, RunError
 from medmtl.evaluation import EvaluationResult, Interval, Metric, TaskResult
 from medmtl.inference.network import build_tasks, load_weights
 from medmtl.progress import Progress
 from medmtl.reporting import report
 from medmtl.run import RunFolder
 from medmtl.tasks import Origin
-from medmtl.training.checkpoint import load_checkpoint
+from medmtl.training.checkpoint import load_checkpoint, save_checkpoint
 from medmtl.workflows import evaluating
 from medmtl.workflows.evaluating import Evaluated, evaluate, result_lines
 from medmtl.workflows.ledger import Look, recorded_look
@@ -202,3 +202,47 @@ def test_lines_give_every_figure_and_the_report(tmp_path):
         "x  mask  AUC  0.912  (0.800 to 0.950)  n=7",
         f"report {tmp_path / 'report.html'}",
     ]
+
+
+@pytest.mark.parametrize("columns", [{}, {"label:other": "1"}, {"label:referable": ""}])
+def test_samples_of_which_nothing_is_known_are_refused_and_leave_no_look(
+    small_run: Path, small_manifest: Path, tmp_path: Path, columns: dict[str, str]
+):
+    image = next((small_manifest.parent / "images").iterdir())
+    table = tmp_path / "m.csv"
+    table.write_text(",".join(["image", *columns]) + "\n" + ",".join([str(image), *columns.values()]) + "\n")
+    before = entries(tmp_path)
+    with pytest.raises(EvaluationError, match=r"m\.csv, split all.*mask:vessels.*label:referable"):
+        evaluate(small_run, table, split=None, out=tmp_path / "out", progress=QUIET)
+    assert entries(tmp_path) == before
+
+
+def test_lesion_maps_need_no_labels_where_another_task_has_some(small_run: Path, small_manifest: Path, tmp_path: Path):
+    table = tmp_path / "m.csv"
+    images = sorted((small_manifest.parent / "images").iterdir())[:2]
+    table.write_text("image,label:referable\n" + "".join(f"{image},{number}\n" for number, image in enumerate(images)))
+    (result,) = evaluate(small_run, table, split=None, out=tmp_path / "out", progress=QUIET).results
+    values = {task.task: {metric.label: metric.n for metric in task.metrics} for task in result.tasks}
+    assert max(values["referable"].values()) == 2
+    assert not any(values.get("lesions", {}).values())
+
+
+@pytest.mark.parametrize("text", ["image,split\na.png,test\n", "row,date\n", ""])
+def test_a_table_that_is_no_ledger_stays_as_it_is(small_run: Path, small_manifest: Path, tmp_path: Path, text: str):
+    book = tmp_path / "book.csv"
+    book.write_text(text)
+    with pytest.raises(OutputError, match=r"book\.csv: the file is no ledger.*--ledger"):
+        evaluate(small_run, small_manifest, out=tmp_path / "out", ledger=book, progress=QUIET)
+    assert book.read_text() == text
+    assert entries(tmp_path) == ["book.csv"]
+
+
+def test_other_weights_than_those_of_the_record_are_refused(own_run: Path):
+    """A lost best.pt must not be replaced by last.pt without a word."""
+    run = RunFolder.open(own_run)
+    state = load_checkpoint(run.selected)
+    name = next(name for name, value in state["network"].items() if value.is_floating_point())
+    state["network"][name] = state["network"][name] + 1e-3
+    save_checkpoint(run.selected, {key: value for key, value in state.items() if key != "format"})
+    with pytest.raises(CheckpointError, match=r"not the weights that the run ended with.*copy the folder"):
+        open_trained(own_run)
