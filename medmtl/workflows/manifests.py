@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from medmtl.data.columns import parse_columns
 from medmtl.data.inspect import Inspection, SelfTest, inspect_manifest
-from medmtl.data.manifest import Manifest, write_manifest
+from medmtl.data.manifest import Manifest, Problem, write_manifest
 from medmtl.data.sources import Source, list_sources, make_manifest, sources
 from medmtl.data.table import read_table
-from medmtl.errors import ConfigError
+from medmtl.errors import ConfigError, ManifestError, OutputError
 from medmtl.files import write_text
 from medmtl.progress import Progress
 
@@ -44,11 +45,24 @@ def make(name: str, root: Path, out: Path, options: Sequence[str]) -> list[str]:
         MedmtlError: Unknown data set or option, wrong folder, or the manifest cannot be written.
     """
     frame = make_manifest(name, root, dict(_pair(text) for text in options))
+    _spare(out)
     write_manifest(frame, out)
-    splits = frame["split"].replace("", "none").value_counts() if "split" in frame else pd.Series(dtype=int)
-    return [
-        f"manifest {out}: {len(frame)} samples ({', '.join(f'{split} {count}' for split, count in splits.items())})"
-    ]
+    splits = frame["split"].replace("", "none").value_counts() if "split" in frame else {"without a split": len(frame)}
+    counts = ", ".join(f"{split} {count}" for split, count in splits.items())
+    return [f"manifest {out}: {len(frame)} samples ({counts})"]
+
+
+def _spare(out: Path) -> None:
+    """Refuses to write a manifest over a file that is none, such as the table of labels that it is made from."""
+    if not out.is_file() or out.stat().st_size == 0:
+        return
+    try:
+        _, problems = parse_columns(read_table(out).columns)
+    except ManifestError:
+        problems = [Problem("no table")]
+    if problems:
+        remedy = "choose another --out, or remove the file first"
+        raise OutputError("a file that is no manifest is in the way", where=out, remedy=remedy)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -81,6 +95,8 @@ def inspect(path: Path, out: Path | None, size: int, known: Sequence[str] = ()) 
         MedmtlError: The manifest cannot be read, a column or value in ``known`` is none, or ``out`` cannot be written.
     """
     values = dict(_values(text) for text in known)
+    if out is not None and out.exists() and path.exists() and out.samefile(path):
+        raise OutputError("the findings would replace the manifest", where=out, remedy="choose another --out")
     source = _source_of(path)
     with Progress().bar("inspecting", None) as bar:
         inspection = inspect_manifest(

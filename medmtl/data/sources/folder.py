@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
+from medmtl.data.columns import Column
+from medmtl.data.problems import manifest_error
+from medmtl.data.rows import RowReader
 from medmtl.data.sources.base import Option, Source, sources
 from medmtl.data.sources.layout import table, wrong_root
 from medmtl.data.sources.listing import ImageIndex, find_all, patients_by_content, unique_ids
@@ -33,6 +37,15 @@ def _label_columns(text: str, frame: pd.DataFrame, taken: set[str], path: Path) 
             raise ManifestError("no such column", where=path, found=f"'{name}'", remedy=suggestion(name, frame.columns))
         columns[name] = _header(task or name)
     return columns
+
+
+def _check_headers(headers: Mapping[str, str], path: Path) -> None:
+    for name, header in headers.items():
+        others = [other for other in headers if headers[other] == header]
+        if others[0] != name:
+            found = f"'{others[0]}' and '{name}', both '{header}'"
+            remedy = "name them apart with the option label_columns=COLUMN=TASK,COLUMN=TASK"
+            raise ManifestError("two columns become one label", where=path, found=found, remedy=remedy)
 
 
 def _header(name: str) -> str:
@@ -67,15 +80,21 @@ def build(
     given = dict(zip(_PLAIN, (patient_column, split_column, laterality_column, site_column), strict=True))
     plain = {key: find_column(frame, (column,), path) for key, column in given.items() if column}
     headers = _label_columns(label_columns, frame, {image_name, *plain.values()}, path)
+    _check_headers(headers, path)
     images = find_all(index, zip(frame.index, frame[image_name], strict=True), path, missing)
     ids = unique_ids([image for image in images if image is not None], root)
     patients = patients_by_content(ids)
     rows = []
-    for image, cells in zip(images, frame.to_dict("records"), strict=True):
+    reader = RowReader(path, [Column(name, "plain", name) for name in ("image", *plain)])
+    for line, image, cells in zip(frame.index, images, frame.to_dict("records"), strict=True):
         if image is not None:
+            told = {key: _value(cells[column]) for key, column in plain.items()}
+            reader.read(line, [image.name, *told.values()])
             row: dict[str, object] = {"image": image, "id": ids[image], "patient": patients[image]}
-            row |= {key: cells[column] for key, column in plain.items() if cells[column]}
+            row |= {key: value for key, value in told.items() if value}
             rows.append(row | {header: _value(cells[column]) for column, header in headers.items()})
+    if reader.problems:  # a split or a side that no manifest may hold
+        raise manifest_error(path, reader.problems)
     return table(rows, None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
@@ -29,11 +30,12 @@ def read_table(path: Path) -> pd.DataFrame:
         separator = max(",;\t", key=text.partition("\n")[0].count)
         frame = _parsed(text, separator)
     except FileNotFoundError as error:
-        raise ManifestError("no such table of labels", where=path) from error
+        remedy = "check the name: it is relative to the data set's folder, or to where you are"
+        raise ManifestError("no such table of labels", where=path, remedy=remedy) from error
     except (OSError, ValueError) as error:
         raise ManifestError("not a table of labels", where=path, found=error, remedy="expected a CSV file") from error
     if frame.empty:
-        raise ManifestError("the table of labels has no row", where=path)
+        raise ManifestError("the table of labels has no row", where=path, remedy="add one row for each image")
     return frame
 
 
@@ -48,6 +50,10 @@ def _decoded(path: Path) -> str:
 
 
 def _parsed(text: str, separator: str) -> pd.DataFrame:
+    header = [cell.strip() for cell in next(csv.reader(StringIO(text), delimiter=separator), [])]
+    twice = next((name for name in header if name and header.count(name) > 1), None)
+    if twice is not None:  # pandas would rename the second
+        raise ValueError(f"the column '{twice}' stands twice")
     frame = pd.read_csv(StringIO(text), sep=separator, dtype=str, keep_default_na=False, skip_blank_lines=False)
     if not isinstance(frame.index, pd.RangeIndex):  # pandas would take the first column for names of rows
         raise ValueError("rows with more cells than the header")  # noqa: TRY004
@@ -76,7 +82,8 @@ def find_column(frame: pd.DataFrame, names: tuple[str, ...], path: Path) -> str:
         if name.casefold() in present:
             return present[name.casefold()]
     wanted = " or ".join(f"'{name}'" for name in names)
-    raise ManifestError(f"no column {wanted}", where=path, found=f"columns {', '.join(map(str, frame.columns))}")
+    found, remedy = f"columns {', '.join(map(str, frame.columns))}", "check the names of the columns"
+    raise ManifestError(f"no column {wanted}", where=path, found=found, remedy=remedy)
 
 
 def count(frame: pd.DataFrame, column: str, value: object, **where: str) -> int:
