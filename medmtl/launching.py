@@ -34,6 +34,10 @@ def launch(app: typer.Typer, name: str, arguments: Sequence[str]) -> int:
         return result if isinstance(result, int) else 0
     except MedmtlError as error:
         return _refuse(error)
+    except UnicodeEncodeError as error:
+        if error.reason != "surrogates not allowed":
+            raise
+        return _refuse(_foreign_name(error))
     except BrokenPipeError:
         return _unheard()
     except OSError as error:
@@ -67,6 +71,12 @@ def _refuse(error: MedmtlError) -> int:
 def _system_error(error: OSError) -> MedmtlError:
     """What the system refused outside of our own writing, such as a library's log on a full disk."""
     return output_error(error, Path(str(error.filename)) if error.filename else Path.cwd())
+
+
+def _foreign_name(error: UnicodeEncodeError) -> MedmtlError:
+    """A name of a file or folder whose bytes are no UTF-8, where it was to be printed or written."""
+    around = error.object[max(error.start - 30, 0) : error.end + 10].encode("utf-8", "backslashreplace").decode()
+    return MedmtlError("the name of a file or folder is not UTF-8", found=f"...{around}...", remedy="rename it")
 
 
 def _unheard() -> int:

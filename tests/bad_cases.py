@@ -96,6 +96,9 @@ def dangling(world: World) -> None:
 
 
 add("missing image", "dangling link", dangling, LINE2, "link.png")
+cell("missing image", "name too long for any file", "image", "a" * 300 + ".png", "does not exist", row=3)
+cell("missing image", "mask with a name too long", "mask:vessel", "a" * 300 + ".png", "mask 'vessel'", row=3)
+cell("missing image", "device in its place", "image", "/dev/zero", "a device or a pipe")
 
 # --- empty: bytes, but no image in them ---
 image("empty image", "spaces", lambda: b"   \n\n", "not an image")
@@ -441,6 +444,7 @@ for path, value in (
     ("tasks/vessel/classes/artery/values", [300]), ("tasks/vessel/classes/artery/values", 1),
 ):  # fmt: skip
     over("config with wrong type", f"{path}={value}", path, value, path.replace("/", "."))
+over("config with wrong type", "NUL in a path", "data/manifests", ["a\0b.csv"], "config.yaml, line", "NUL")
 over("impossible combination", "patch larger than the view", "views/field/patch", 64, "views.field", "larger than")
 over(
     "impossible combination",
@@ -657,6 +661,37 @@ add(
     "report",
     lambda w: ["report", str(w.folder), "--out", str(w.folder / "r.html")],
     "not a run folder",
+)
+
+
+# --- tables of labels, from which manifests are made ---
+def labels(name: str, text: str, *says: str, options: tuple[str, ...] = (), out: str = "new.csv") -> None:
+    def do(world: World) -> list[str]:
+        world.put("labels.csv", text.encode())
+        more = [part for option in ("labels=labels.csv", *options) for part in ("--option", option)]
+        target = str(world.folder / out)
+        return ["data", "make", "folder", "--root", str(world.folder), "--out", target, *more]
+
+    add("table of labels", name, do, "labels.csv" if out == "new.csv" else out, *says)
+
+
+GRADES = "image,grade\n0.png,1\n1.png,2\n"
+labels(
+    "split misspelt", "image,part\n0.png,train\n1.png,Training\n", "line 3", "'train'", options=("split_column=part",)
+)
+labels("side in Latin", "image,eye\n0.png,OD\n", "line 2", "did you mean 'R'", options=("laterality_column=eye",))
+labels("column twice", "image,grade,grade\n0.png,1,3\n", "'grade' stands twice")
+labels("two columns of one name", "image,Grade 1,grade-1\n0.png,1,3\n", "'Grade 1'", "label:grade_1", "label_columns")
+labels("header only", "image,grade\n", "no row")
+labels("no column of images", "picture,grade\n0.png,1\n", "no column 'image'")
+labels("not there", GRADES, "no such table", options=("labels=labels.csv.gone",))
+labels("itself as the manifest", GRADES, "no manifest is in the way", out="labels.csv")
+labels("an image as the manifest", GRADES, "no manifest is in the way", out="0.png")
+add(
+    "table of labels",
+    "findings over the manifest",
+    lambda w: ["data", "inspect", w.train()[1].replace("config.yaml", "manifest.csv"), "--out", str(w.manifest)],
+    "would replace the manifest",
 )
 
 

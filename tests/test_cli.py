@@ -103,6 +103,21 @@ def test_interrupts_and_the_system(
     assert said.startswith("error: ") == (code == 2)
 
 
+def test_a_name_in_another_encoding_is_one_line(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+    from medmtl.workflows import listing
+
+    def broken(name: str | None) -> list[str]:
+        "manifest /data/\udcff.csv".encode()
+        return []
+
+    monkeypatch.setattr(listing, "method_lines", broken)
+    assert run(["methods"]) == 2
+    said = capfd.readouterr().err
+    assert (
+        said == "error: the name of a file or folder is not UTF-8; found ...manifest /data/\\udcff.csv...; rename it\n"
+    )
+
+
 def test_a_reader_that_goes_away_is_no_error():
     shell = f"{sys.executable} -c \"import sys; from medmtl.cli import run; code = run(['methods'] * 1); sys.exit(code)\" | true"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False, timeout=120)

@@ -52,7 +52,7 @@ class TrainingConfig(Block):
         True, description="Keep images and weights in channels-last memory order (faster on CPU and on recent GPUs)."
     )
     device: str = Field("auto", description="`auto`, `cpu`, `cuda`, `cuda:1`, ...")
-    threads: int | None = Field(None, ge=1, description="CPU threads of torch; empty = torch's own choice.")
+    threads: int | None = Field(None, ge=1, le=1024, description="CPU threads of torch; empty = torch's own choice.")
     validate_every: int = Field(1, ge=1, description="Epochs between two validations.")
     patience: int | None = Field(
         None, ge=1, description="Validations without a gain after which training stops; empty = never."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -25,12 +26,15 @@ def check_files(samples: Iterable[Sample], targets: Iterable[AnyTarget]) -> None
     """
     columns = {column for target in targets if isinstance(target, MaskTarget) for column in target.columns}
     missing = [
-        (sample, what, path) for sample in samples for what, path in _files(sample, columns) if not path.is_file()
+        (sample, what, path)
+        for sample in samples
+        for what, path in _files(sample, columns)
+        if not os.path.isfile(path)  # noqa: PTH113
     ]
     if not missing:
         return
     sample, what, path = missing[0]
-    folder = "the path is a folder" if path.is_dir() else "no such file"
+    folder = _instead(path)
     more = f" (and {len(missing) - 1} more are missing)" if len(missing) > 1 else ""
     remedy = "check the path: it is relative to the manifest; `medmtl data inspect` lists all that is wrong"
     raise ImageError(f"the {what} does not exist", where=sample.place, found=f"{folder}: {path}{more}", remedy=remedy)
@@ -44,6 +48,13 @@ def _files(sample: Sample, columns: Iterable[str]) -> Iterator[tuple[str, Path]]
         reference = sample.masks.get(column)
         if reference is not None and reference.path is not None:
             yield f"mask '{column}'", _one_file(reference)
+
+
+def _instead(path: Path) -> str:
+    # os.path says no where pathlib raises: a name may be too long for any file.
+    if os.path.isdir(path):  # noqa: PTH112
+        return "the path is a folder"
+    return "a device or a pipe, not a file" if os.path.exists(path) else "no such file"  # noqa: PTH110
 
 
 def _one_file(reference: MaskReference) -> Path:

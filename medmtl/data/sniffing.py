@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import stat
 import zlib
 from pathlib import Path
 
@@ -67,9 +68,12 @@ def read_head(path: Path, size: int = 512) -> bytes:
     """Returns the first bytes of a file.
 
     Raises:
-        ImageError: The file is missing or cannot be opened.
+        ImageError: The file is missing, is none, or cannot be opened.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+            found, remedy = "a pipe or a device, which may never end", "name a file"
+            raise ImageError("not a file", where=path, found=found, remedy=remedy)
         with path.open("rb") as stream:
             return stream.read(size)
     except FileNotFoundError as error:

@@ -60,13 +60,17 @@ def read_bytes(path: Path, what: str = "manifest") -> bytes:
         ManifestError: The file is missing, a folder, not readable or empty.
     """
     try:
+        if path.is_block_device() or path.is_char_device():
+            what, remedy = f"a {what} is a file, not a device", "name the CSV file"
+            raise ManifestError(what, where=path, remedy=remedy)
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise ManifestError(f"the {what} does not exist", where=path, remedy="check the path") from error
     except IsADirectoryError as error:
         raise ManifestError(f"a {what} is a file, not a folder", where=path, remedy="name the CSV file") from error
     except OSError as error:
-        raise ManifestError(f"the {what} cannot be read", where=path, found=error.strerror) from error
+        remedy = "check the path and its permissions"
+        raise ManifestError(f"the {what} cannot be read", where=path, found=error.strerror, remedy=remedy) from error
     if not data.strip():
         raise ManifestError(f"the {what} is empty", where=path, remedy="it needs a header with a column 'image'")
     return data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,7 +121,7 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
     """Images among files and folders, in order; each header is read, so that a broken file is found before work starts.
 
     Raises:
-        ImageError: A path does not exist, or is no image.
+        ImageError: A path does not exist, is no image, or has a name that is not UTF-8.
         ConfigError: There is no image.
     """
     found: list[Path] = []
@@ -136,8 +137,18 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
             "no image was found", where=", ".join(map(str, paths)), remedy="give images or folders of images"
         )
     for path in found:
+        _check_name(path)
         read_image_info(path)
     return found
+
+
+def _check_name(path: Path) -> None:
+    """The page and the tables name each image, in UTF-8."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        found = repr(os.fsencode(path.name))[1:]
+        raise ImageError("the file's name is not UTF-8", where=path.parent, found=found, remedy="rename it") from None
 
 
 def _write_all(

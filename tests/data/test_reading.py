@@ -365,6 +365,12 @@ def test_too_small(tmp_path: Path, size: tuple[int, int]):
             read(tmp_path / "a.png")
 
 
+def test_a_device_is_no_image():
+    """It would be read for ever, as a pipe would that nobody writes to."""
+    with pytest.raises(ImageError, match=r"/dev/zero: not a file; found a pipe or a device"):
+        read_image(Path("/dev/zero"))
+
+
 def test_missing_and_folder(tmp_path: Path):
     with pytest.raises(ImageError, match="does not exist"):
         read_image(tmp_path / "a.png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +18,7 @@ from PIL import Image
 from medmtl.config import RunConfig
 from medmtl.data.manifest import Manifest
 from medmtl.data.samples import Sample
-from medmtl.errors import ConfigError, EvaluationError, MedmtlError, RunError
+from medmtl.errors import ConfigError, EvaluationError, ImageError, MedmtlError, RunError
 from medmtl.explanation.anatomy import Anatomy
 from medmtl.explanation.rawmap import NO_VALUE
 from medmtl.explanation.scale import ClassScale
@@ -30,7 +31,7 @@ from medmtl.tasks.segmentation import Segmentation
 from medmtl.tasks.segmentation_config import LayerConfig, SegmentationConfig
 from medmtl.training.checkpoint import save_checkpoint
 from medmtl.workflows.evaluating import evaluate
-from medmtl.workflows.explaining import Explained, explain
+from medmtl.workflows.explaining import Explained, explain, find_images
 from medmtl.workflows.eyes import Eyes
 from medmtl.workflows.operating import Operating, choose_operating, load_operating, save_operating
 from medmtl.workflows.setup import Setup, view_data
@@ -284,3 +285,10 @@ def test_the_disc_comes_from_the_runs_own_segmentation_where_the_table_has_none(
     assert "segments it" in eyes.words
     probability[:] = 0
     assert eyes.of(sample.image, seen) == Anatomy()
+
+
+def test_a_name_that_is_not_utf_8_is_refused_before_any_work(tmp_path: Path):
+    name = os.fsdecode(b"eye\xff.png")
+    Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(tmp_path / name)
+    with pytest.raises(ImageError, match=r"not UTF-8; found 'eye\\xff\.png'; rename it"):
+        find_images([tmp_path])
