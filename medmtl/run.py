@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -72,14 +72,10 @@ class RunFolder:
             raise RunError(
                 "there is no such run folder", where=path, remedy="give the folder that `medmtl train --out` made"
             )
-        try:
-            record = json.loads((path / _RECORD).read_text(encoding="utf-8"))
-            data = yaml.safe_load((path / _CONFIG).read_text(encoding="utf-8"))
-            version = record["format"]
-        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
-            raise _no_run(path) from None
-        if not isinstance(version, int) or not isinstance(data, dict):
-            raise _no_run(path)
+        record, data = _read(path / _RECORD, json.loads), _read(path / _CONFIG, yaml.safe_load)
+        version = record.get("format")
+        if not isinstance(version, int):
+            raise _no_run(path, f"no format in {_RECORD}")
         if version > FORMAT:
             remedy = f"this version reads up to format {FORMAT}: upgrade medmtl"
             raise RunError(
@@ -158,8 +154,21 @@ def _unborn(entry: Path) -> bool:
         return False
 
 
-def _no_run(path: Path) -> RunError:
-    return RunError("this is not a run folder", where=path, remedy=f"a run folder holds {_RECORD} and {_CONFIG}")
+def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
+    try:
+        data = parse(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise _no_run(path.parent, f"no readable {path.name}") from None
+    except (ValueError, RecursionError, yaml.YAMLError):
+        raise _no_run(path.parent, f"a damaged {path.name}") from None
+    if not isinstance(data, dict):
+        raise _no_run(path.parent, f"a {path.name} that is no block of keys")
+    return data
+
+
+def _no_run(path: Path, found: str) -> RunError:
+    remedy = f"a run folder holds {_RECORD} and {_CONFIG} as training wrote them"
+    return RunError("this is not a run folder", where=path, found=found, remedy=remedy)
 
 
 def _own_config(data: Mapping[str, Any], path: Path) -> RunConfig:

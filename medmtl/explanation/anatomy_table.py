@@ -29,7 +29,7 @@ def read_anatomy(path: Path) -> dict[str, Anatomy]:
         ManifestError: The file is no table.
         ConfigError: A column or a cell is not one of these, or an image stands twice; with the line.
     """
-    table = read_table(path)
+    table = read_table(path, "table of eyes")
     for name in table.columns:
         if name not in COLUMNS:
             remedy = suggestion(name, COLUMNS)
@@ -52,7 +52,10 @@ def _anatomy(row: dict[str, str], where: str, name: str) -> Anatomy:
     side = _side(row.get("laterality", ""), where)
     diameter = _number(row, "disc_diameter", where)
     if diameter is not None and diameter <= 0:
-        raise ConfigError("a disc's diameter is above 0", where=f"{where}, disc_diameter", found=diameter)
+        remedy = "write pixels, or leave the cell empty"
+        raise ConfigError(
+            "a disc's diameter is above 0", where=f"{where}, disc_diameter", found=diameter, remedy=remedy
+        )
     return Anatomy(side, _point(row, "disc", where), diameter, _point(row, "fovea", where), origin=name)
 
 

@@ -54,6 +54,8 @@ COLUMNS = (
 )
 """Columns of :func:`collect_results`."""
 
+_RESTORE = "restore the file as the run wrote it, or leave the folder out"
+
 
 def collect_results(runs: Sequence[Path]) -> pd.DataFrame:
     """Reads run folders into one table: a row per metric, and one row without metric for a run without evaluation.
@@ -104,9 +106,11 @@ def _read_text(path: Path) -> str:
         remedy = "give folders that medmtl train made"
         raise RunError("this is no run folder", where=path.parent, found=f"no {path.name}", remedy=remedy) from None
     except UnicodeDecodeError:
-        raise RunError("the file is not UTF-8 text", where=path) from None
+        raise RunError("the file is not UTF-8 text", where=path, remedy=_RESTORE) from None
     except OSError as error:
-        raise RunError("the file cannot be read", where=path, found=error.strerror) from None
+        raise RunError(
+            "the file cannot be read", where=path, found=error.strerror, remedy="check its permissions"
+        ) from None
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -115,7 +119,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, RecursionError) as error:
         raise RunError("the file is not valid JSON", where=path, found=error, remedy="it may be cut short") from None
     if not isinstance(data, dict):
-        raise RunError("the file must hold a JSON object", where=path, found=type(data).__name__)
+        raise RunError("the file must hold a JSON object", where=path, found=type(data).__name__, remedy=_RESTORE)
     return data
 
 
@@ -125,7 +129,9 @@ def _config_hash(path: Path) -> str:
     except yaml.YAMLError:
         raise RunError("the configuration is not valid YAML", where=path, remedy="it may be cut short") from None
     if not isinstance(data, dict):
-        raise RunError("the configuration must be a mapping of keys", where=path, found=type(data).__name__)
+        raise RunError(
+            "the configuration must be a mapping of keys", where=path, found=type(data).__name__, remedy=_RESTORE
+        )
     kept = {key: value for key, value in _resolved(data).items() if key != "seed"}
     settings = json.dumps(kept, sort_keys=True, default=str)
     return hashlib.sha256(settings.encode()).hexdigest()[:8]
@@ -142,7 +148,9 @@ def _resolved(data: dict[str, Any]) -> dict[str, Any]:
 def _evaluation(path: Path) -> Iterator[dict[str, Any]]:
     data = _read_json(path)
     if not isinstance(data.get("results"), list):
-        raise RunError("this is no file of results", where=path, found="no list 'results'")
+        raise RunError(
+            "this is no file of results", where=path, found="no list 'results'", remedy="evaluate the run again"
+        )
     version = data.get("format", FORMAT)
     if not isinstance(version, int) or version > FORMAT:
         raise RunError("these results were written by a newer version", where=path, remedy="upgrade medmtl")
@@ -158,7 +166,8 @@ def _result(item: Mapping[str, Any], path: Path) -> EvaluationResult:
     except MedmtlError as error:
         raise RunError(error.what, where=path, found=error.found, remedy=error.remedy) from None
     except (AttributeError, TypeError, ValueError) as error:
-        raise RunError("this is no saved evaluation result", where=path, found=error) from None
+        remedy = "evaluate the run again"
+        raise RunError("this is no saved evaluation result", where=path, found=error, remedy=remedy) from None
 
 
 def _metric(result: EvaluationResult, task: TaskResult, metric: Metric, evaluation: str) -> dict[str, Any]:

@@ -78,6 +78,6 @@ def load_operating(run: RunFolder) -> Operating:
         }
         return Operating(data["thresholds"], scales, data["missing"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(
-            "the run's thresholds and color scale cannot be read", where=run.operating, found=error
-        ) from None
+        what = "the run's thresholds and color scale cannot be read"
+        remedy = "restore the file, or make it anew with `medmtl recalibrate`"
+        raise RunError(what, where=run.operating, found=error, remedy=remedy) from None

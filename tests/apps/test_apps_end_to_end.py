@@ -48,7 +48,8 @@ def test_evaluate_leaves_its_results_and_nothing_elsewhere(run, small_manifest, 
 def test_evaluate_says_in_one_line_that_the_model_is_none(small_manifest, tmp_path):
     done = call("evaluate.py", "--input", small_manifest.parent, "--model", tmp_path, "--output", tmp_path / "output")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"error: {tmp_path}: this is not a run folder; a run folder holds run.json and config.yaml\n"
+    found = "found no readable run.json; a run folder holds run.json and config.yaml as training wrote them"
+    assert done.stderr == f"error: {tmp_path}: this is not a run folder; {found}\n"
     assert not (tmp_path / "output").exists()
 
 
