@@ -7,19 +7,15 @@ chosen once, on validation images, and kept in the run. A map is never stretched
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from medmtl.errors import EvaluationError, RunError
-from medmtl.files import write_text
+from medmtl.errors import EvaluationError
 
-SCALES_VERSION = 1
 EVEN_ODDS = 0.0
 LEAST_SPAN = 0.5
 TOP_PERCENTILE = 99.0
@@ -103,77 +99,6 @@ def threshold_for_rate(scores: npt.ArrayLike, images: int, *, per_image: float =
     if ranked.size <= allowed:
         return -math.inf
     return float(np.nextafter(ranked[allowed], np.float32(np.inf)))
-
-
-def scales_to_json(scales: Iterable[ClassScale]) -> str:
-    """Writes scales as JSON text."""
-    rows = [asdict(scale) for scale in scales]
-    return json.dumps({"version": SCALES_VERSION, "unit": "logit", "scales": rows}, indent=2) + "\n"
-
-
-def scales_from_json(text: str, *, where: object = None) -> dict[str, ClassScale]:
-    """Reads scales from JSON text.
-
-    Args:
-        text: What :func:`scales_to_json` wrote.
-        where: The file, to be named in an error.
-
-    Returns:
-        Scales by class name, at least one.
-
-    Raises:
-        RunError: The text is not of this form, is from a newer version, or holds no scale.
-    """
-    try:
-        content = json.loads(text)
-        version = int(content["version"])
-        rows = list(content["scales"]) if version <= SCALES_VERSION else []
-        scales = {str(row["name"]): ClassScale(**row) for row in rows}
-    except (ValueError, TypeError, KeyError, EvaluationError) as error:
-        raise RunError("not a file of evidence scales", where=where, found=str(error), remedy=_REMEDY) from error
-    if version > SCALES_VERSION:
-        raise RunError("evidence scales of a newer version", where=where, found=version, remedy="update medmtl")
-    if not scales:
-        raise RunError("the run has no evidence scale", where=where, remedy=_REMEDY)
-    return scales
-
-
-def write_scales(path: str | Path, scales: Iterable[ClassScale]) -> None:
-    """Writes the scales of a run.
-
-    Raises:
-        OutputError: The file cannot be written.
-    """
-    write_text(path, scales_to_json(scales))
-
-
-def read_scales(path: str | Path) -> dict[str, ClassScale]:
-    """Reads the scales of a run; without them nothing can be drawn that compares between images.
-
-    Raises:
-        RunError: The file is missing, unreadable, or holds no scale.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        found = getattr(error, "strerror", None) or "bytes that are no text"
-        raise RunError("the run has no evidence scale", where=path, found=found, remedy=_REMEDY) from error
-    return scales_from_json(text, where=path)
-
-
-def scale_of(scales: Mapping[str, ClassScale], name: str, *, where: object = None) -> ClassScale:
-    """The scale of one class.
-
-    Raises:
-        RunError: The run has none for this class.
-    """
-    if name not in scales:
-        known = ", ".join(sorted(scales)) or "none"
-        raise RunError(f"no evidence scale for class '{name}'", where=where, found=known, remedy=_REMEDY)
-    return scales[name]
-
-
-_REMEDY = "train again with validation images with and without the lesion: the scale is chosen on them"
 
 
 def _pooled(name: str, kind: str, groups: Sequence[npt.ArrayLike]) -> npt.NDArray[np.float32]:

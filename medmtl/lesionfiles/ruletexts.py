@@ -44,11 +44,6 @@ def rule_text(rule: HitRule) -> str:
     return f"{rule.name}:{','.join(said)}" if said else rule.name
 
 
-def rule_lines() -> list[str]:
-    """All rules with their parameters, for the help."""
-    return [_usage(name) for name in HIT_RULES]
-
-
 def _usage(name: str) -> str:
     known = [item.name for item in fields(HIT_RULES[name])]
     return f"{name}:{','.join(f'{key}=NUMBER' for key in known)}" if known else name

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from medmtl.errors import RunError
+from medmtl.errors import EvaluationError, RunError
 from medmtl.explanation.scale import ClassScale, calibrate_scale
 from medmtl.files import write_text
 from medmtl.run import RunFolder
@@ -76,8 +76,11 @@ def load_operating(run: RunFolder) -> Operating:
             task: {label: ClassScale(**scale) for label, scale in items.items()}
             for task, items in data["scales"].items()
         }
-        return Operating(data["thresholds"], scales, data["missing"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        thresholds = {
+            task: {label: float(value) for label, value in items.items()} for task, items in data["thresholds"].items()
+        }
+        return Operating(thresholds, scales, dict(data["missing"]))
+    except (ValueError, KeyError, TypeError, AttributeError, EvaluationError) as error:
         what = "the run's thresholds and color scale cannot be read"
         remedy = "restore the file, or make it anew with `medmtl recalibrate`"
         raise RunError(what, where=run.operating, found=error, remedy=remedy) from None

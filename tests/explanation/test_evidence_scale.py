@@ -1,8 +1,7 @@
-"""Scales: the threshold against brute force, the top against a sort, files, and refusals."""
+"""Scales: the threshold against brute force, the top against a sort, and refusals."""
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
@@ -10,17 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medmtl.errors import EvaluationError, RunError
-from medmtl.explanation.scale import (
-    ClassScale,
-    calibrate_scale,
-    read_scales,
-    scale_of,
-    scales_from_json,
-    scales_to_json,
-    threshold_for_rate,
-    write_scales,
-)
+from medmtl.errors import EvaluationError
+from medmtl.explanation.scale import ClassScale, calibrate_scale, threshold_for_rate
 
 SCORES = st.floats(-8, 8, width=32)
 TIED = st.sampled_from([-1.0, 0.0, 0.25, 0.5, 2.0])
@@ -102,50 +92,3 @@ def test_calibration_refuses_what_it_cannot_use(negatives, positives):
 def test_scale_refuses_impossible_numbers(low, high):
     with pytest.raises(EvaluationError, match=r"^x: a scale"):
         ClassScale("x", low, high)
-
-
-@given(st.dictionaries(st.text(max_size=9), st.tuples(st.floats(0, 9), st.floats(0.5, 9)), min_size=1, max_size=4))
-def test_json_round_trip(numbers):
-    scales = {name: ClassScale(name, low, low + span, "välidation") for name, (low, span) in numbers.items()}
-    assert scales_from_json(scales_to_json(scales.values())) == scales
-
-
-def test_file_round_trip(tmp_path):
-    scale = ClassScale("Exsudat ü", 0.3, 2.0)
-    write_scales(tmp_path / "scales.json", [scale])
-    assert read_scales(tmp_path / "scales.json") == {"Exsudat ü": scale}
-
-
-GOOD = {"name": "a", "threshold": 0, "top": 1}
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "[]",
-        "null",
-        "{}",
-        '{"version": 1, "scales": []}',
-        '{"version": 1, "scales": 3}',
-        '{"version": 1, "scales": [3]}',
-        '{"version": 1, "scales": [{"name": "a"}]}',
-        json.dumps({"version": 2, "scales": [GOOD]}),
-        json.dumps({"version": 1, "scales": [GOOD | {"extra": 1}]}),
-        json.dumps({"version": 1, "scales": [GOOD | {"top": "1"}]}),
-        json.dumps({"version": 1, "scales": [GOOD | {"top": None}]}),
-        '{"version": 1, "scales": [{"name": "a", "threshold": NaN, "top": 1}]}',
-    ],
-)
-def test_a_run_without_usable_scales_is_refused_in_one_line(text):
-    with pytest.raises(RunError, match=r"runs/7/scales\.json") as caught:
-        scales_from_json(text, where="runs/7/scales.json")
-    assert "\n" not in str(caught.value)
-    assert caught.value.remedy
-
-
-def test_missing_file_and_missing_class_are_refused(tmp_path):
-    with pytest.raises(RunError, match="no evidence scale"):
-        read_scales(tmp_path / "scales.json")
-    with pytest.raises(RunError, match=r"'b'.*found a"):
-        scale_of({"a": ClassScale("a", 0, 1)}, "b")

@@ -152,13 +152,36 @@ def test_a_run_without_any_scale_says_why(setup: Setup, tmp_path: Path):
     assert not (tmp_path / "maps").exists()
 
 
+def operating_text(thresholds: object = None, missing: object = None, **scale: object) -> str:
+    """An operating.json that is right but for what is given."""
+    named = {"name": "x", "threshold": 0.0, "top": 1.0, "origin": "", **scale}
+    return json.dumps({"thresholds": thresholds or {}, "scales": {"lesions": {"x": named}}, "missing": missing or {}})
+
+
 @pytest.mark.parametrize(
-    "content", ["{", '{"thresholds": {}}', '{"thresholds": {}, "scales": {"lesions": {"x": {}}}, "missing": {}}']
+    "content",
+    [
+        "{",
+        "[]",
+        "null",
+        "{}",
+        '{"thresholds": {}}',
+        '{"thresholds": {}, "scales": {"lesions": {"x": {}}}, "missing": {}}',
+        '{"thresholds": {}, "scales": {"lesions": [3]}, "missing": {}}',
+        operating_text(threshold=float("nan")),
+        operating_text(top=0.0),
+        operating_text(top="1"),
+        operating_text(top=None),
+        operating_text(unknown=1),
+        operating_text(thresholds=["referable"]),
+        operating_text(thresholds={"referable": {"referable": "half"}}),
+        operating_text(missing=3),
+    ],
 )
 def test_damaged_scales_are_one_clear_line(content: str, convinced: Path, setup: Setup, tmp_path: Path):
     run = make_run(tmp_path / "run", setup, setup.network(), None)
     (run / "operating.json").write_text(content)
-    with pytest.raises(RunError, match="cannot be read"):
+    with pytest.raises(RunError, match=r"operating\.json: .*cannot be read; found .*; restore the file"):
         explain(run, [first_image(setup)], out=tmp_path / "maps", progress=QUIET)
 
 

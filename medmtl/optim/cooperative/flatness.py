@@ -9,7 +9,6 @@ Every tensor is (n, ...); a sample is a row, and all tensors of one call hold th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -59,11 +58,6 @@ def noise_scale(tensor: Tensor, strength: float, *, relative: bool) -> Tensor:
     rows = tensor.detach().flatten(1) if tensor.ndim > 1 else tensor.detach()[:, None]
     deviation = rows.square().mean(1).sqrt() * strength if relative else torch.full_like(rows[:, 0], strength)
     return _rows(deviation, tensor)
-
-
-def uniform_half_width(deviation: float) -> float:
-    """B of U(-b, b) with this standard deviation."""
-    return math.sqrt(3.0) * deviation
 
 
 def clamp_to_box(parameters: Sequence[Tensor], origins: Sequence[Tensor], share: float) -> None:
