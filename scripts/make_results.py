@@ -26,6 +26,9 @@ from medmtl.reporting.tables import DASH, format_number, markdown_table
 
 DOCS = Path(__file__).parents[1] / "docs"
 RECORDS = DOCS / "results" / "runs"
+LEGEND = """A column is a configuration of that name in [configs](../configs), or a method without training. A cell is the mean over seeds ± their
+standard deviation, and in brackets the number of seeds; with one seed it is that seed's figure. Aims were set before the runs.
+"""
 
 
 def keep(run: Path) -> None:
@@ -48,7 +51,7 @@ def page() -> str:
     asked = yaml.safe_load((DOCS / "results" / "headlines.yaml").read_text(encoding="utf-8"))
     means = aggregate(frame)
     headlines = "\n".join(headline(table, means) for table in asked)
-    return f"{preface}## In short\n\n{headlines}\n## Every figure\n\n{render_results(frame)}"
+    return f"{preface}## In short\n\n{LEGEND}\n{headlines}\n## Every figure\n\n{render_results(frame)}"
 
 
 def headline(asked: dict[str, Any], means: pd.DataFrame) -> str:

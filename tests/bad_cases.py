@@ -441,7 +441,7 @@ for path, value in (
     ("training/epochs", "many"), ("training/epochs", True), ("training/epochs", 2.5), ("training/lr", "fast"), ("training/lr", [1]),
     ("training/lr", float("nan")), ("data/manifests", "manifest.csv"), ("views/field/size", "large"), ("views", [1]), ("seed", "x"),
     ("training/compile", 1), ("tasks", "ref"), ("tasks/ref", 3), ("data/workers", -1), ("name", 3), ("views/field/augment", True),
-    ("tasks/vessel/classes/artery/values", [300]), ("tasks/vessel/classes/artery/values", 1),
+    ("tasks/vessel/decoder_channels", [8, 8, 0, 8, 8]), ("training/threads", 10**6), ("tasks/vessel/classes/artery/values", [300]), ("tasks/vessel/classes/artery/values", 1),
 ):  # fmt: skip
     over("config with wrong type", f"{path}={value}", path, value, path.replace("/", "."))
 over("config with wrong type", "NUL in a path", "data/manifests", ["a\0b.csv"], "config.yaml, line", "NUL")

@@ -15,6 +15,9 @@ from medmtl.tasks.inference_config import InferenceConfig
 Value = Annotated[int, Field(ge=0, le=255)]
 """A value of a mask's pixels."""
 
+Width = Annotated[int, Field(ge=1, le=4096)]
+"""Channels of a layer."""
+
 
 class LayerConfig(Block):
     """Where one class is read from."""
@@ -43,7 +46,7 @@ class SegmentationConfig(TaskConfig):
         description="All values a mask may hold; empty = those of the classes, `ignore` and 0 where classes state values.",
     )
     loss: Literal["dice_ce", "dice", "ce"] = Field("dice_ce", description="Dice, cross-entropy, or half of each.")
-    decoder_channels: list[int] = Field(
+    decoder_channels: list[Width] = Field(
         [128, 64, 32, 24, 16],
         min_length=5,
         max_length=5,
