@@ -83,7 +83,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 class _UniqueKeyLoader(yaml.SafeLoader):
     """A safe loader that refuses a key given twice, where YAML would silently keep the last, and the NUL character."""
 
-    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         if isinstance(node.value, str) and "\0" in node.value:  # no path and no name can hold it
             raise yaml.constructor.ConstructorError(None, None, "a NUL character in a text", node.start_mark)
         return super().construct_scalar(node)
