@@ -51,7 +51,7 @@ def _summary(group: pd.DataFrame) -> dict[str, object]:
 def render_results(frame: pd.DataFrame) -> str:
     """Renders collected results as Markdown: per run name a table of means, and below it every seed with its interval.
 
-    Nothing is left out: poor figures, missing ones (a dash with its reason) and runs without evaluation are listed.
+    Nothing is left out: poor figures, missing ones (with their reason) and runs without evaluation are listed.
 
     Args:
         frame: What :func:`medmtl.reporting.results.collect_results` gave.
@@ -72,8 +72,10 @@ def _section(name: str, config: str, group: pd.DataFrame, frame: pd.DataFrame) -
     title = f"### {markdown_cell(name)}{f' (configuration {config})' if shared else ''}\n"
     parts = [title, "\n".join(_facts(group)) + "\n"]
     if group["metric"].notna().any():
-        parts += [_means(group), _details(group)]
-    return "\n".join(parts)
+        known = group.groupby(_FIGURE, dropna=False)["value"].transform("count") > 0
+        parts += [_means(group[known]), _without_value(group[~known])] if known.any() else [_without_value(group)]
+        parts += [_details(group[known])] if known.any() else []
+    return "\n".join(part for part in parts if part)
 
 
 def _facts(group: pd.DataFrame) -> Iterator[str]:
@@ -112,9 +114,26 @@ def _means(group: pd.DataFrame) -> str:
     return markdown_table(columns, rows, numeric=("Mean ± SD", "Seeds", "n"))
 
 
+def _without_value(group: pd.DataFrame) -> str:
+    """Lists the figures that no run has, by their reason: a row each would hide those that there are."""
+    table = group[group["metric"].notna()]
+    if table.empty:
+        return ""
+    table = table.assign(place=_places(table), reason=[_reason(method) for method in table["method"]])
+    rows = [
+        (place, task, ", ".join(dict.fromkeys(labels)), reason)
+        for (place, task, reason), labels in table.groupby(["place", "task", "reason"], sort=False)["label"]
+    ]
+    body = markdown_table(("Data set · split", "Task", "Metrics", "Why"), rows)
+    count = len(table.drop_duplicates(_FIGURE))
+    return f"<details>\n<summary>Figures without a value: {count}</summary>\n\n{body}\n</details>\n"
+
+
+def _reason(method: object) -> str:
+    return str(method) if isinstance(method, str) and method else "reason not recorded"
+
+
 def _mean_text(row: Mapping[Hashable, Any]) -> str:
-    if not math.isfinite(row["mean"]):
-        return f"{DASH} ({row['method'] or 'reason not recorded'})"
     places = decimals(row["mean"])
     return f"{format_number(row['mean'], places)} ± {format_number(row['sd'], places)}"
 
@@ -153,5 +172,5 @@ def _details(group: pd.DataFrame) -> str:
 
 def _value(row: Mapping[Hashable, Any]) -> str:
     if not math.isfinite(row["value"]):
-        return f"{DASH} ({row['method'] or 'reason not recorded'})"
+        return f"{DASH} ({_reason(row['method'])})"
     return format_interval(Interval(row["value"], row["low"], row["high"]))

@@ -120,6 +120,14 @@ def test_negative_and_missing_values_stay(tmp_path, result):
     assert "– (undefined: no positive)" in text
 
 
+def test_a_figure_that_no_run_has_is_folded_with_its_reason(tmp_path, result):
+    nothing = [evaluate(make_run(tmp_path, name, seed=i), result, math.nan) for i, name in enumerate("ab")]
+    for text in (render_results(collect_results(nothing)), render_results(collect_results(nothing[:1]))):
+        assert "Figures without a value: 1<" in text
+        assert text.count("undefined: no positive") == 1
+        assert "Every seed" not in text
+
+
 def test_run_without_evaluation_is_listed(tmp_path, result):
     bare, done = make_run(tmp_path, "bare", seed=1), evaluate(make_run(tmp_path, "done"), result, 0.9)
     frame = collect_results([bare, done])
