@@ -504,6 +504,7 @@ over(
     "cooperative",
 )
 over("impossible combination", "no such GPU", "training/device", "cuda:0", "training.device", "cpu")
+over("impossible combination", "selects twice", "training/select_by", ["grade", "grade"], "select_by", "twice")
 over("impossible combination", "patches without a patch", "views/field/patches_per_image", 4, "there is no patch")
 
 

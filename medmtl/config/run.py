@@ -137,6 +137,8 @@ class RunConfig(Block):
             if name not in self.tasks:
                 hint = suggestion(name, self.tasks)
                 raise ValueError(f"training.select_by names the unknown task '{name}'; {hint}")
+            if self.training.select_by.count(name) > 1:
+                raise ValueError(f"training.select_by names the task '{name}' twice; a task counts once")
         return self
 
     @model_validator(mode="after")

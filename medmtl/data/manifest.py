@@ -16,7 +16,7 @@ from medmtl.data.problems import Problem, manifest_error
 from medmtl.data.rows import SPLITS, RowReader
 from medmtl.data.samples import ABSENT, MaskReference, Sample
 from medmtl.data.table import Table, cell_text, read_table
-from medmtl.errors import ConfigError, suggestion
+from medmtl.errors import ConfigError, OutputError, suggestion
 from medmtl.files import atomic_write
 
 if TYPE_CHECKING:
@@ -161,6 +161,9 @@ def _across(groups: Sequence[Sequence[Sample]], what: str, name: Callable[[Sampl
     return problems
 
 
+_OTHER_TABLES = frozenset({".xlsx", ".xls", ".ods", ".json", ".feather", ".arrow"})
+
+
 def write_manifest(frame: pd.DataFrame, path: str | Path) -> None:
     """Writes a table as a manifest (CSV, or Parquet by its suffix), whole or not at all.
 
@@ -170,12 +173,14 @@ def write_manifest(frame: pd.DataFrame, path: str | Path) -> None:
         path: The file to write.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: It cannot be written, or is named as another kind of table.
         ManifestError: A column is not one of a manifest.
     """
     import pandas as pd
 
     path = Path(path)
+    if path.suffix.lower() in _OTHER_TABLES:  # CSV under such a name would open nowhere
+        raise OutputError("a manifest is CSV or Parquet", where=path, remedy="name it .csv or .parquet")
     columns, problems = parse_columns([str(name) for name in frame.columns])
     if problems:
         raise manifest_error(path, problems)

@@ -118,7 +118,7 @@ class _Asked:
 
 
 def find_images(paths: Sequence[Path]) -> list[Path]:
-    """Images among files and folders, in order; each header is read, so that a broken file is found before work starts.
+    """Images among files and folders, in order, each once; headers are read, so that a broken one is found at the start.
 
     Raises:
         ImageError: A path does not exist, is no image, or has a name that is not UTF-8.
@@ -136,6 +136,7 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
         raise ConfigError(
             "no image was found", where=", ".join(map(str, paths)), remedy="give images or folders of images"
         )
+    found = list({path.absolute(): path for path in found}.values())
     for path in found:
         _check_name(path)
         read_image_info(path)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from medmtl.data.columns import Column, parse_column
 from medmtl.data.manifest import Manifest, MaskReference, find_leaks, write_manifest
-from medmtl.errors import ConfigError, ManifestError
+from medmtl.errors import ConfigError, ManifestError, OutputError
 
 
 def table(folder: Path, text: str | bytes, name: str = "m.csv") -> Path:
@@ -260,3 +260,10 @@ def test_columns_round_trip(kind: str, name: str, member: str | None):
     column = parse_column(header)
     assert isinstance(column, Column)
     assert (column.kind, column.name, column.member) == (kind, name, member)
+
+
+@pytest.mark.parametrize("name", ["m.xlsx", "m.JSON"])
+def test_no_csv_is_written_under_the_name_of_another_table(tmp_path, name):
+    with pytest.raises(OutputError, match="CSV or Parquet"):
+        write_manifest(pd.DataFrame({"image": ["a.png"]}), tmp_path / name)
+    assert not list(tmp_path.iterdir())

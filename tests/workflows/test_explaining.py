@@ -315,3 +315,9 @@ def test_a_name_that_is_not_utf_8_is_refused_before_any_work(tmp_path: Path):
     Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(tmp_path / name)
     with pytest.raises(ImageError, match=r"not UTF-8; found 'eye\\xff\.png'; rename it"):
         find_images([tmp_path])
+
+
+def test_an_image_named_twice_is_shown_once(tmp_path):
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (16, 16)).save(tmp_path / name)
+    assert find_images([tmp_path / "b.png", tmp_path]) == [tmp_path / "b.png", tmp_path / "a.png"]
