@@ -1,8 +1,8 @@
 """medmtl: train, explain and evaluate multi-task models for retinal and other medical images.
 
 ``medmtl.train``, ``medmtl.evaluate``, ``medmtl.explain``, ``medmtl.map_quality``, ``medmtl.recalibrate``,
-``medmtl.lesions`` and ``medmtl.compare`` are the calls of the command line; they are loaded when first used, so that
-importing the package stays quick.
+``medmtl.lesions``, ``medmtl.lesion_difference`` and ``medmtl.compare`` are the calls of the command line; they are loaded
+when first used, so that importing the package stays quick.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from medmtl.errors import MedmtlError
 
 if TYPE_CHECKING:
     from medmtl.api import compare, evaluate, explain, map_quality, recalibrate, train
-    from medmtl.lesionapi import lesions
+    from medmtl.lesionapi import lesion_difference, lesions
 
 __all__ = [
     "MedmtlError",
@@ -21,6 +21,7 @@ __all__ = [
     "compare",
     "evaluate",
     "explain",
+    "lesion_difference",
     "lesions",
     "map_quality",
     "recalibrate",
@@ -34,8 +35,8 @@ def __getattr__(name: str) -> Any:
         from medmtl import api
 
         return getattr(api, name)
-    if name == "lesions":  # by itself, because it needs no torch
-        from medmtl.lesionapi import lesions
+    if name in {"lesions", "lesion_difference"}:  # by themselves, because they need no torch
+        from medmtl import lesionapi
 
-        return lesions
+        return getattr(lesionapi, name)
     raise AttributeError(f"module 'medmtl' has no attribute '{name}'")

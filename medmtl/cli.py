@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from medmtl.datacli import data_app
+from medmtl.differencecli import lesiondiff
 from medmtl.launching import launch
 from medmtl.lesioncli import lesions
 from medmtl.mapcli import mapquality
@@ -185,6 +186,7 @@ def explain(
 
 app.command()(mapquality)
 app.command()(lesions)
+app.command()(lesiondiff)
 
 
 @app.command()

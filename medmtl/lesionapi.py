@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from medmtl.evaluation import HitRule
+from medmtl.evaluation import Counting, HitRule
 from medmtl.evaluation.froc import Duplicates
 from medmtl.evaluation.lesions import OtherClass
 from medmtl.lesionfiles.candidatetable import OutsideField
+from medmtl.lesionfiles.difference import DifferenceOptions
 from medmtl.lesionfiles.extraction import Extraction, Method
 from medmtl.lesionfiles.masktruth import MissingMasks
 from medmtl.lesionfiles.options import LesionOptions
 from medmtl.lesionfiles.truth import TruthOptions
 from medmtl.progress import Progress
+from medmtl.workflows.lesiondifference import LesionDifference
+from medmtl.workflows.lesiondifference import lesion_difference as _difference
 from medmtl.workflows.lesions import LesionResult, evaluate_lesions
 
-__all__ = ["LesionResult", "lesions"]
+__all__ = ["LesionDifference", "LesionResult", "lesion_difference", "lesions"]
 
 
 def lesions(
@@ -25,6 +28,7 @@ def lesions(
     *,
     out: str | Path | None = None,
     against: str | Path | None = None,
+    beside: Mapping[str, str | Path] | None = None,
     rules: Sequence[str | HitRule] = ("peak_in_lesion",),
     classes: Sequence[str] = (),
     images: str | Path | None = None,
@@ -65,6 +69,8 @@ def lesions(
             points (x, y), with ignore=1 for findings that count neither way; a COCO file; or a folder of masks.
         out: Folder to make; None: nothing is written.
         against: Other candidates for the same images, to compare with in pairs.
+        beside: Further candidates for the same images by name, such as those of the network before training: a row each in
+            all tables.
         rules: Hit rules as ``NAME`` or ``NAME:PARAMETER=NUMBER,...``, or objects; the first is the primary one.
         classes: ``[NAME:]TRUTH[+TRUTH ...][=CANDIDATES]``; none: every class with its namesake.
         images: Table or manifest of the evaluated images, those without lesions included; None: those the truth names.
@@ -122,7 +128,45 @@ def lesions(
         overlays=overlays,
     )
     progress = Progress(quiet=quiet)
-    return evaluate_lesions(candidates, truth, out=out, against=against, options=options, progress=progress)
+    return evaluate_lesions(
+        candidates, truth, out=out, against=against, beside=beside, options=options, progress=progress
+    )
+
+
+def lesion_difference(
+    evaluations: str | Path | Sequence[str | Path],
+    against: str | Path | Sequence[str | Path],
+    *,
+    out: str | Path | None = None,
+    classes: Sequence[str] = (),
+    rule: str | None = None,
+    rates: Sequence[float] = (1.0, 2.0, 5.0, 10.0),
+    lenient: bool = False,
+    draws: int = 2000,
+    seed: int = 0,
+) -> LesionDifference:
+    """Compares evaluations of lesions in pairs: every bootstrap draw takes one set of patients for both sides.
+
+    Args:
+        evaluations: A folder that :func:`lesions` wrote, or several of one model's seeds, whose mean counts.
+        against: What it is compared with, on the same images and lesions.
+        out: Folder to make; None: nothing is written.
+        classes: Classes by their names in the evaluations; none: all that both sides have.
+        rule: The hit rule as tables write it; None: the first of the first evaluation.
+        rates: False positives per image.
+        lenient: A candidate finds every lesion it hits.
+        draws: Bootstrap draws.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        Sensitivities of both sides and their difference at each rate, with intervals.
+
+    Raises:
+        MedmtlError: What is wrong with the folders or the options; nothing is written then.
+    """
+    options = DifferenceOptions(tuple(classes), rule, tuple(rates), Counting(lenient), draws, seed)
+    sides = [[part] if isinstance(part, str | Path) else list(part) for part in (evaluations, against)]
+    return _difference(*sides, out=out, options=options)
 
 
 def _path(value: str | Path | None) -> Path | None:

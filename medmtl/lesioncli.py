@@ -93,6 +93,14 @@ def lesions(
     against: Annotated[
         Path | None, typer.Option(help="Other candidates for the same images, compared in pairs by bootstrap.")
     ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=CANDIDATES",
+            help="Further candidates for the same images, such as those of the network before training: a row of this name "
+            "in all tables; may be repeated.",
+        ),
+    ] = None,
     images: Annotated[
         Path | None,
         typer.Option(
@@ -173,6 +181,7 @@ def lesions(
     (0, 0). Every evaluated image counts, with lesions or without.
     """
     from medmtl.lesionapi import lesions as evaluate
+    from medmtl.lesionfiles.naming import named_paths
     from medmtl.workflows.lesions import result_lines
 
     result = evaluate(
@@ -180,6 +189,7 @@ def lesions(
         truth,
         out=out,
         against=against,
+        beside=named_paths(beside or [], "--beside"),
         rules=rule or ["peak_in_lesion"],
         classes=classes or [],
         images=images,

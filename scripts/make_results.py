@@ -1,15 +1,19 @@
 """Keeps the records of runs beside the documents, and makes docs/results.md out of them.
 
     python scripts/make_results.py runs/idrid-baseline-0 runs/frangi-drive    keep these runs' records, then make the page
+    python scripts/make_results.py comparisons/seeds-against-baseline         the same of what medmtl lesiondiff wrote
     python scripts/make_results.py                                            make the page from the records kept
     python scripts/make_results.py --check                                    say whether the page is up to date
 
-The first tables are those that docs/results/headlines.yaml asks for. Kept are configuration, run record and figures: neither weights, nor reports, nor anything that shows an image.
+The first tables are those that docs/results/headlines.yaml asks for: figures of runs, or rows of lesion tables. Of what medmtl lesions
+wrote below a run (runs/NAME/evaluation/FOLDER), which has hundreds of figures, only those are shown. Kept are configuration, run
+record and figures: neither weights, nor reports, nor anything that shows an image.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import shutil
 import sys
@@ -20,25 +24,40 @@ import pandas as pd
 import yaml
 
 from medmtl.files import write_text
+from medmtl.reporting.lesiontables import collect_rows, differences_markdown, is_by_lesion, rows_markdown
 from medmtl.reporting.markdown import aggregate
 from medmtl.reporting.results import collect_results, render_results
 from medmtl.reporting.tables import DASH, format_number, markdown_table
 
 DOCS = Path(__file__).parents[1] / "docs"
 RECORDS = DOCS / "results" / "runs"
+COMPARISONS = DOCS / "results" / "comparisons"
 LEGEND = """A column is a configuration of that name in [configs](../configs), or a method without training. A cell is the mean over seeds ± their
 standard deviation, and in brackets the number of seeds; with one seed it is that seed's figure. Aims were set before the runs.
 """
 
 
 def keep(run: Path) -> None:
-    """Copies the records of one run."""
+    """Copies the records of one run, or the figures of one comparison."""
+    if not (run / "run.json").exists() and (run / "metrics.json").exists():
+        keep_figures(run / "metrics.json", COMPARISONS / run.name / "metrics.json")
+        return
     target = RECORDS / run.name
     shutil.rmtree(target, ignore_errors=True)
     for source in [run / "config.yaml", run / "run.json", *sorted(run.glob("evaluation/*/metrics.json"))]:
-        copy = target / source.relative_to(run)
-        copy.parent.mkdir(parents=True, exist_ok=True)
+        keep_figures(source, target / source.relative_to(run))
+
+
+def keep_figures(source: Path, copy: Path) -> None:
+    """Copies a file; of what ``medmtl lesions`` wrote without the points of its curves, which are hundreds of pages."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    if source.name != "metrics.json" or not is_by_lesion(source):
         shutil.copyfile(source, copy)
+        return
+    content = json.loads(source.read_text(encoding="utf-8"))
+    for task in (task for result in content["results"] for task in result["tasks"]):
+        task["curves"] = []
+    write_text(copy, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def page() -> str:
@@ -49,9 +68,42 @@ def page() -> str:
         return preface + "No run is recorded yet.\n"
     frame = collect_results(runs)
     asked = yaml.safe_load((DOCS / "results" / "headlines.yaml").read_text(encoding="utf-8"))
-    means = aggregate(frame)
-    headlines = "\n".join(headline(table, means) for table in asked)
-    return f"{preface}## In short\n\n{LEGEND}\n{headlines}\n## Every figure\n\n{render_results(frame)}"
+    means, rows = aggregate(frame), collect_rows(runs)
+    headlines = "\n".join(
+        row_tables(table, rows) if "rows" in table else headline(table, means) for table in asked
+    )
+    pairs = differences_markdown(sorted(path.parent for path in COMPARISONS.glob("*/metrics.json")))
+    compared = f"\n## Compared in pairs\n\n{COMPARED}\n\n{pairs}" if pairs else ""
+    by_lesion = {
+        (run.name, path.parent.name)
+        for run in runs
+        for path in run.glob("evaluation/*/metrics.json")
+        if is_by_lesion(path)
+    }
+    apart = [(folder, name) in by_lesion for folder, name in zip(frame["folder"], frame["evaluation"], strict=True)]
+    every = render_results(frame[~pd.Series(apart, index=frame.index, dtype=bool)])
+    return f"{preface}## In short\n\n{LEGEND}\n{headlines}{compared}\n## Every figure\n\n{every}"
+
+
+COMPARED = (
+    "`medmtl lesiondiff`: lesion sensitivities of one side minus the other's, means where a side has several seeds; intervals of a "
+    "bootstrap of images that takes the same images for all."
+)
+
+
+def row_tables(asked: dict[str, Any], rows: pd.DataFrame) -> str:
+    """Rows of lesion tables, a table a run.
+
+    Args:
+        asked: Title, runs, and what :func:`rows_markdown` is asked for under ``rows``.
+        rows: As :func:`collect_rows` gives them.
+    """
+    made = {run: rows_markdown(rows, run, asked["rows"]) for run in asked["runs"]}
+    said = "Mean over seeds; in brackets the widest of the seeds' 95 % intervals."
+    absent = [run for run, text in made.items() if not text]
+    note = f"\nNot run: {', '.join(absent)}.\n" if absent else ""
+    tables = "\n".join(f"**{run}**\n\n{text}" for run, text in made.items() if text)
+    return f"### {asked['title']}\n\n" + (f"{said}\n\n{tables}" if tables else "") + note
 
 
 def headline(asked: dict[str, Any], means: pd.DataFrame) -> str:
@@ -80,9 +132,11 @@ def cell(item: dict[str, Any], run: str, means: pd.DataFrame) -> str:
     named = item["metric"]
     task, _, metric = (named.get(run, "") if isinstance(named, dict) else named).partition("/")
     wanted = {"run": run, "dataset": item["dataset"], "task": task, "metric": metric}
+    wanted |= {key: item[key] for key in ("split", "evaluation") if key in item}
     found = means[(means[list(wanted)] == pd.Series(wanted)).all(axis=1)]
     if len(found) > 1:
-        raise ValueError(f"{run} stands for {len(found)} configurations or evaluations of {named}")
+        told = "; say `split` or `evaluation`" if found["evaluation"].nunique() > 1 else ""
+        raise ValueError(f"{run} stands for {len(found)} configurations or evaluations of {named}{told}")
     if found.empty or not math.isfinite(found.iloc[0]["mean"]):
         return DASH
     row = found.iloc[0]

@@ -21,6 +21,7 @@ from medmtl.evaluation.froc_intervals import (
     froc_intervals,
     froc_replicates,
     lesion_precision_interval,
+    mean_froc_difference,
     paired_froc_difference,
 )
 from medmtl.evaluation.grading import confusion_counts, grading_findings, quadratic_kappa
@@ -145,6 +146,7 @@ __all__ = [
     "lesion_targets",
     "match",
     "match_images",
+    "mean_froc_difference",
     "operating_point",
     "paired_froc_difference",
     "peaks",

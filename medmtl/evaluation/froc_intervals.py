@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -112,21 +113,57 @@ def paired_froc_difference(
     Raises:
         EvaluationError: The images differ in number or in their lesions.
     """
-    lesions = [[image.lesions for image in part] for part in (images, others)]
-    if lesions[0] != lesions[1]:
-        raise EvaluationError(
-            "a paired comparison needs the same images with the same lesions, in the same order",
-            found=f"{len(images)} images with {sum(lesions[0])} lesions, {len(others)} with {sum(lesions[1])}",
-        )
-    curves = [pooled_froc(part, counting) for part in (images, others)]
-    values = [curves[0].sensitivity_at(rate).sensitivity - curves[1].sensitivity_at(rate).sensitivity for rate in rates]
-    if int(group_codes(groups, len(images)).max(initial=-1)) < 1:
+    return mean_froc_difference([images], [others], rates, groups, draws=draws, seed=seed, counting=counting)
+
+
+def mean_froc_difference(
+    models: Sequence[Sequence[Matches]],
+    others: Sequence[Sequence[Matches]],
+    rates: Sequence[float],
+    groups: Groups | None = None,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+    counting: Counting = STRICT,
+) -> tuple[Interval, ...]:
+    """Difference of the mean sensitivities of two sets of models on the same images, such as the seeds of two networks.
+
+    Each draw takes one set of patients for all models, so that what is left is what images do, not what seeds do.
+
+    Args:
+        models: For each model its matches, image by image.
+        others: The same of the others, on the same images in the same order.
+        rates: False positives per image; each model is read at its own threshold for that rate.
+        groups: The patient of each image; None makes each image its own.
+        draws: Number of draws.
+        seed: Seed of the draws.
+        counting: How outcomes are counted.
+
+    Returns:
+        Mean of the models minus mean of the others at each rate, in [-1, 1].
+
+    Raises:
+        EvaluationError: A side has no model, or the images differ in number or in their lesions.
+    """
+    parts = [*models, *others]
+    if not models or not others:
+        raise EvaluationError("a comparison needs a model on both sides", found=f"{len(models)} and {len(others)}")
+    lesions = [[image.lesions for image in part] for part in parts]
+    for one in lesions:
+        if one != lesions[0]:
+            raise EvaluationError(
+                "a paired comparison needs the same images with the same lesions, in the same order",
+                found=f"{len(lesions[0])} images with {sum(lesions[0])} lesions, {len(one)} with {sum(one)}",
+            )
+    curves = [pooled_froc(part, counting) for part in parts]
+    read = np.array([[curve.sensitivity_at(rate).sensitivity for rate in rates] for curve in curves])
+    values = (read[: len(models)].mean(axis=0) - read[len(models) :].mean(axis=0)).tolist()
+    if int(group_codes(groups, len(parts[0])).max(initial=-1)) < 1:
         return tuple(too_few(value) for value in values)
-    drawn = [
-        froc_replicates(part, rates, groups, draws=draws, seed=seed, counting=counting) for part in (images, others)
-    ]
-    pairs = zip(values, (drawn[0] - drawn[1]).T, strict=True)
-    return tuple(percentile_interval(value, column) for value, column in pairs)
+    options: dict[str, Any] = {"draws": draws, "seed": seed, "counting": counting}
+    drawn = np.stack([froc_replicates(part, rates, groups, **options) for part in parts])
+    apart = drawn[: len(models)].mean(axis=0) - drawn[len(models) :].mean(axis=0)
+    return tuple(percentile_interval(value, column) for value, column in zip(values, apart.T, strict=True))
 
 
 def lesion_precision_interval(

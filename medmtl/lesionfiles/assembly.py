@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,16 @@ from medmtl.lesionfiles.pages import PageFacts
 from medmtl.lesionfiles.pairing import Pair
 from medmtl.lesionfiles.provenance import digest
 from medmtl.lesionfiles.ruletexts import parse_rule, rule_text
-from medmtl.lesionfiles.scoring import Scored
-from medmtl.lesionfiles.sources import CandidateSource
+from medmtl.lesionfiles.scoring import AGAINST, Scored
+from medmtl.lesionfiles.sources import CandidateSource, OpenedSource
 from medmtl.lesionfiles.writing import Evaluation
 from medmtl.run import code_version, now
 
 
 def assemble(
     truth_path: Path,
-    path: Path,
-    against: str | Path | None,
     truth: Truth,
-    sources: Sequence[CandidateSource],
+    opened: Mapping[str, OpenedSource],
     pairs: tuple[Pair, ...],
     images: tuple[GatheredImage, ...],
     scored: tuple[Scored, ...],
@@ -38,15 +36,14 @@ def assemble(
 
     Args:
         truth_path: The truth as named.
-        path: The candidates as named.
-        against: The other candidates as named.
         truth: The lesions.
-        sources: The candidates, and the others if there are any.
+        opened: The candidates under no name, and others by the name of their row.
         pairs: The classes.
         images: What was gathered.
         scored: Each class under each rule.
         options: All choices.
     """
+    path, sources = opened[""].path, [one.source for one in opened.values()]
     hashes = {"candidates": digest(sources[0].files), "truth": digest(truth.files)}
     several = len({rule_text(one.rule) for one in scored}) > 1
     tasks = tuple(
@@ -71,7 +68,7 @@ def assemble(
     counting = Counting(options.lenient, options.duplicates)
     rules = rule_sentences(scored, pairs, options.min_area, counting, options.other_class)
     notes = gathered_notes(truth, sources, images, pairs, options.sanity)
-    provenance = _provenance(result, truth, sources, pairs, rules, notes, options, against)
+    provenance = _provenance(result, truth, opened, pairs, rules, notes, options)
     facts = PageFacts(
         title=f"Lesions: {path.name} against {truth_path.name}",
         lead=f"{len(images)} images, {len(pairs)} class{'es' if len(pairs) != 1 else ''}",
@@ -87,17 +84,16 @@ def assemble(
 def _provenance(
     result: EvaluationResult,
     truth: Truth,
-    sources: Sequence[CandidateSource],
+    opened: Mapping[str, OpenedSource],
     pairs: Sequence[Pair],
     rules: Sequence[str],
     notes: Sequence[str],
     options: LesionOptions,
-    against: str | Path | None,
 ) -> dict[str, Any]:
     said: dict[str, Any] = {
         "medmtl": code_version(),
         "date": result.date,
-        "candidates": {"name": result.run, "kind": sources[0].kind, "sha256": result.run_hash},
+        "candidates": {"name": result.run, "kind": opened[""].source.kind, "sha256": result.run_hash},
         "truth": {"name": result.manifest, "kind": truth.kind, "sha256": result.manifest_hash, "split": result.split},
         "images": [image.id for image in truth.index.images],
         "coordinates": COORDINATES,
@@ -106,10 +102,14 @@ def _provenance(
         "classes": [asdict(pair) for pair in pairs],
         "options": _plain_options(options),
     }
-    if against is not None:
-        other = sources[1]
-        said["against"] = {"name": Path(against).name, "kind": other.kind, "sha256": digest(other.files)}
-    return said
+    others = {
+        name: {"name": one.path.name, "kind": one.source.kind, "sha256": digest(one.source.files)}
+        for name, one in opened.items()
+        if name
+    }
+    if AGAINST in others:
+        said["against"] = others.pop(AGAINST)
+    return said | ({"beside": others} if others else {})
 
 
 def _plain_options(options: LesionOptions) -> dict[str, Any]:

@@ -21,8 +21,10 @@ from medmtl.lesionfiles.images import ImageIndex, Shape
 
 NEEDED = ("image", "class", "x", "y", "score")
 OPTIONAL = ("radius", "mask", "area", "area_px")
-_KNOWN = (*NEEDED, *OPTIONAL, *COLUMNS, "coordinates")
-"""Columns that are read, and the others that ``medmtl explain`` writes."""
+OUTCOMES = ("rule", "outcome", "lesion", "lenient_lesions", "other_class")
+"""What ``medmtl lesions`` adds to its candidates: a row a candidate and rule."""
+_KNOWN = (*NEEDED, *OPTIONAL, *COLUMNS, *OUTCOMES, "coordinates")
+"""Columns that are read, and the others that ``medmtl explain``, ``evaluate`` and ``lesions`` write."""
 WHAT = "candidate table"
 
 OutsideField = Literal["refuse", "drop", "count"]
@@ -72,7 +74,8 @@ class CandidateTable:
         if not len(table) and not table.cells:  # a JSON list without records: nothing was found
             table = Columns(table.path, table.unit, (), dict.fromkeys(NEEDED, ()), table.extra)
         table.require(NEEDED, "candidates")
-        notes = table.unread(_KNOWN, (*NEEDED, *OPTIONAL))
+        table, repeated = _without_copies(table)
+        notes = (*table.unread(_KNOWN, (*NEEDED, *OPTIONAL)), *repeated)
         _check_coordinates(table)
         rows, skipped = _grouped(table, index)
         radius = table.numbers("radius", least=0, optional=True)
@@ -177,6 +180,18 @@ class CandidateTable:
                 remedy=remedy,
             )
         return region
+
+
+def _without_copies(table: Columns) -> tuple[Columns, tuple[str, ...]]:
+    """What ``medmtl lesions`` wrote holds each candidate once a rule: the rows of one rule are all candidates."""
+    if not {"rule", "outcome"} <= set(table.cells) or not len(table):
+        return table, ()
+    rules = table.filled("rule", "this is a table of outcomes, which names the rule in every row")
+    if len(set(rules)) == 1:
+        return table, ()
+    kept = [row for row, rule in enumerate(rules) if rule == rules[0]]
+    note = f"{table.path.name} holds each candidate once for each of {len(set(rules))} rules: those of {rules[0]} were read"
+    return table.take(kept), (note,)
 
 
 def _check_regions(table: Columns, radius: FloatArray) -> None:

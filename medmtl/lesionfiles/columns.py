@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,11 @@ class Columns:
     def place(self, row: int) -> str:
         """File and row, for messages."""
         return f"{self.path}, {self.unit} {self.places[row]}"
+
+    def take(self, rows: Sequence[int]) -> Columns:
+        """Some of the rows; they keep their places in the file."""
+        cells = {name: tuple(column[row] for row in rows) for name, column in self.cells.items()}
+        return replace(self, places=tuple(self.places[row] for row in rows), cells=cells)
 
     def column(self, name: str) -> tuple[str, ...]:
         """Texts of a column; empty texts where there is no such column."""

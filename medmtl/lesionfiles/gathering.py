@@ -33,7 +33,7 @@ class GatheredImage:
         sized: The size is known.
         fielded: A field of view was given.
         candidates: By pair.
-        against: Of the second source, by pair.
+        rows: Of further sources, by row and pair.
         targets: Lesions by pair; None: not known.
         sanity: Candidates of detectors that know nothing, by row.
         tricks: Candidates that rules of overlap reward, by pair and row.
@@ -47,7 +47,7 @@ class GatheredImage:
     sized: bool
     fielded: bool
     candidates: Mapping[str, Candidates]
-    against: Mapping[str, Candidates]
+    rows: Mapping[str, Mapping[str, Candidates]]
     targets: Mapping[str, Targets | None]
     sanity: Mapping[str, Candidates] = field(default_factory=dict)
     tricks: Mapping[str, Mapping[str, Candidates]] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class GatherOptions:
 def gather(
     truth: Truth,
     source: CandidateSource,
-    against: CandidateSource | None,
+    rows: Mapping[str, CandidateSource],
     pairs: Sequence[Pair],
     options: GatherOptions,
     track: Iterable[int],
@@ -86,7 +86,7 @@ def gather(
     Args:
         truth: The lesions.
         source: The candidates.
-        against: Candidates to compare with.
+        rows: Other candidates on the same images, by name of their row.
         pairs: Which classes belong together.
         options: How.
         track: Numbers of the images, in order.
@@ -96,7 +96,7 @@ def gather(
         ImageError: A map, mask or picture is wrong.
         EvaluationError: There is no lesion in all of the truth.
     """
-    images = tuple(_gathered(truth, source, against, pairs, options, number) for number in track)
+    images = tuple(_gathered(truth, source, rows, pairs, options, number) for number in track)
     _check_lesions(images, pairs)
     return images
 
@@ -104,18 +104,18 @@ def gather(
 def _gathered(
     truth: Truth,
     source: CandidateSource,
-    against: CandidateSource | None,
+    rows: Mapping[str, CandidateSource],
     pairs: Sequence[Pair],
     options: GatherOptions,
     number: int,
 ) -> GatheredImage:
     image = truth.index.images[number]
     known = truth.shape(number) or source.shape(number)
-    others = [source] if against is None else [source, against]
-    shape = known or _guessed(truth, others, number)
+    sources = [source, *rows.values()]
+    shape = known or _guessed(truth, sources, number)
     inside, barred = image.field(shape) if known else None, excluded_places(image, known)
     targets = {pair.name: truth.targets(number, pair.truth, shape, inside, options.min_area) for pair in pairs}
-    found = [_candidates(one, pairs, number, shape, inside, bounded=known is not None) for one in others]
+    found = [_candidates(one, pairs, number, shape, inside, bounded=known is not None) for one in sources]
     kept = [_outside(one, barred) for one in found]
     gathered = GatheredImage(
         image,
@@ -123,7 +123,7 @@ def _gathered(
         known is not None,
         inside is not None,
         kept[0],
-        kept[1] if against is not None else {},
+        dict(zip(rows, kept[1:], strict=True)),
         targets,
         excluded={name: len(candidates) - len(kept[0][name]) for name, candidates in found[0].items()},
         pictured=image.picture is not None and image.picture.is_file(),

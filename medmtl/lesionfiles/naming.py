@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from medmtl.errors import ImageError
+from medmtl.errors import ConfigError, ImageError
 from medmtl.lesionfiles.images import ImageIndex, stem
 
 UNNAMED = "map"
@@ -87,3 +87,24 @@ def _head(name: str, index: ImageIndex) -> str | None:
     """The longest beginning of a name, up to a separator, that is an image."""
     ends = [match.start() for match in _SEPARATOR.finditer(name)]
     return next((name[:end] for end in reversed(ends) if end and _known(name[:end], index)), None)
+
+
+def named_paths(texts: Sequence[str], option: str) -> dict[str, Path]:
+    """Reads ``NAME=PATH`` texts.
+
+    Args:
+        texts: As given.
+        option: The option, for messages.
+
+    Raises:
+        ConfigError: A text is no such pair, or a name is given twice.
+    """
+    found: dict[str, Path] = {}
+    for text in texts:
+        name, equal, path = (part.strip() for part in text.partition("="))
+        if not (name and equal and path):
+            raise ConfigError("not a name and a file", where=option, found=f"'{text}'", remedy="write NAME=FILE")
+        if name in found:
+            raise ConfigError("the same name twice", where=option, found=f"'{name}'", remedy="name each row once")
+        found[name] = Path(path)
+    return found

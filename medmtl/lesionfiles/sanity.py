@@ -25,6 +25,9 @@ Field = npt.NDArray[np.bool_]
 Bytes = npt.NDArray[np.uint8]
 
 DISCS, RANDOM_DISCS = "trick: its points as discs of 2 % of the field", "trick: random such discs by image score"
+ROWS = (RANDOM, CONSTANT, CENTER, DARK, BRIGHT, DISCS, RANDOM_DISCS)
+"""Names of all rows that are made here."""
+
 POINTS = 100
 """Candidates of the random and the blob rows in an image."""
 

@@ -58,6 +58,19 @@ def read_matches(folder: str | Path, class_name: str, rule: str) -> SavedMatches
     return SavedMatches(tuple(mine["image"]), tuple(mine["patient"]), matches)
 
 
+def saved_pairs(folder: str | Path) -> list[tuple[str, str]]:
+    """Classes and rules of what ``medmtl lesions`` wrote, the primary rule of each class first.
+
+    Args:
+        folder: Its output folder.
+
+    Raises:
+        EvaluationError: The folder is none of these.
+    """
+    tables = [_table(Path(folder) / name)[["class", "rule"]] for name in ("candidates.csv", "lesions.csv")]
+    return [(str(name), str(rule)) for name, rule in pd.concat(tables).drop_duplicates().itertuples(index=False)]
+
+
 def _table(path: Path) -> pd.DataFrame:
     text = {"image": str, "class": str, "rule": str, "patient": str, "site": str}
     try:

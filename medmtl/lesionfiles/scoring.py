@@ -16,6 +16,7 @@ from medmtl.lesionfiles.ruletexts import rule_text
 from medmtl.lesionfiles.sanity import DISCS, RANDOM_DISCS, compares_areas
 
 AGAINST = "compared with"
+"""What the row of the candidates is called that are compared with in pairs."""
 _TRICKS = (DISCS, RANDOM_DISCS)
 
 
@@ -95,8 +96,8 @@ def _spread(matches: Sequence[Matches], images: Sequence[GatheredImage], pair: P
 def _rows(known: Sequence[GatheredImage], pair: Pair) -> dict[str, list[Candidates]]:
     """Candidates of each row, image by image: the evaluated ones under no name, then the others."""
     rows = {"": [image.candidates[pair.name] for image in known]}
-    if any(image.against for image in known):
-        rows[AGAINST] = [image.against[pair.name] for image in known]
+    for name in known[0].rows if known else ():
+        rows[name] = [image.rows[name][pair.name] for image in known]
     names = list(dict.fromkeys(name for image in known for name in image.sanity))
     complete = [name for name in names if all(name in image.sanity for image in known)]
     rows |= {name: [image.sanity[name] for image in known] for name in complete}

@@ -157,6 +157,19 @@ class MapSource:
         return self.extraction.extract(values, field)
 
 
+@dataclass(frozen=True)
+class OpenedSource:
+    """Candidates, and where they are.
+
+    Attributes:
+        path: As named.
+        source: What was opened there.
+    """
+
+    path: Path
+    source: CandidateSource
+
+
 def open_candidates(
     path: Path, index: ImageIndex, extraction: Extraction, outside: OutsideField = "refuse"
 ) -> CandidateSource:

@@ -161,13 +161,13 @@ def write_metrics(folder: Path, evaluation: Evaluation) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    content = {
-        "format": FORMAT,
-        "provenance": plain_mapping(evaluation.provenance),
-        "results": [evaluation.result.to_dict()],
-    }
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(folder / METRICS_FILE, text + "\n")
+    write_text(folder / METRICS_FILE, metrics_text(evaluation.provenance, evaluation.result))
+
+
+def metrics_text(provenance: Mapping[str, Any], result: EvaluationResult) -> str:
+    """The figures of an evaluation, and where they come from, as JSON text."""
+    content = {"format": FORMAT, "provenance": plain_mapping(provenance), "results": [result.to_dict()]}
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def plain_mapping(values: Mapping[str, Any]) -> dict[str, Any]:

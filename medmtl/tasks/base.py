@@ -15,7 +15,7 @@ from torch import Tensor
 from medmtl.config import Block, TaskBlock, validate_block
 from medmtl.data.targets import MaskTarget
 from medmtl.data.transforms import AnyTarget
-from medmtl.evaluation import Findings
+from medmtl.evaluation import Candidates, Findings
 from medmtl.geometry import Geometry
 from medmtl.models import Encoder, Head
 from medmtl.optim import TaskLoss
@@ -187,6 +187,10 @@ class Task(ABC, Generic[C, P, R]):
             untrained: What the network said before its training, restored.
         """
         return record
+
+    def candidates(self, record: R) -> Mapping[str, Mapping[str, Candidates]]:
+        """Candidates of lesions in original pixels, by who found them (no name: the network) and by class; for tables."""
+        return {}
 
     @abstractmethod
     def selection(self, records: Sequence[R]) -> dict[str, float]:

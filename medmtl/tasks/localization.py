@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,18 +14,18 @@ from torch import Tensor
 
 from medmtl.data.targets import LabelTarget, MaskLayer, MaskTarget
 from medmtl.data.transforms import AnyTarget
-from medmtl.evaluation import Candidates, Findings, match, random_candidates
+from medmtl.evaluation import Candidates, Findings
 from medmtl.geometry import Geometry
 from medmtl.models import ClassMapHead, ClassMaps, Encoder, Head
 from medmtl.optim import TaskLoss
-from medmtl.randomness import derive_seed
 from medmtl.tasks.base import Origin, Scene, Settings, Task, tasks
 from medmtl.tasks.inference_config import InferenceConfig
 from medmtl.tasks.labels import auc_figures, label_thresholds
-from medmtl.tasks.localization_candidates import DiscConfig, calibration_scores, map_candidates, without_rim
+from medmtl.tasks.localization_candidates import DiscConfig, as_discs, calibration_scores, map_candidates, without_rim
 from medmtl.tasks.localization_config import LocalizationConfig
 from medmtl.tasks.localization_figures import localization_findings, localization_row
 from medmtl.tasks.localization_losses import class_masks, label_and_mask_loss, label_loss, training_masks
+from medmtl.tasks.localization_matching import known_lesions, matched_record
 from medmtl.tasks.localization_records import (
     LocalizationPrediction,
     LocalizationRecord,
@@ -37,7 +36,7 @@ from medmtl.tasks.localization_records import (
     stack_labels,
     stack_scores,
 )
-from medmtl.tasks.localization_rivals import rival_candidates, with_rivals
+from medmtl.tasks.localization_rivals import UNTRAINED, rival_candidates, with_rivals
 from medmtl.tasks.localization_targets import localization_targets
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
     ) -> LocalizationPrediction:
         settings = self.config.candidates
         valid = without_rim(field, settings.rim)
-        found = tuple(map_candidates(one, settings, valid) for one in maps)
+        found = tuple(as_discs(map_candidates(one, settings, valid), settings, self.config.stride) for one in maps)
         if settings.threshold is None:
             return LocalizationPrediction(maps, logits, found)
         scores = tuple(calibration_scores(one, settings, valid) for one in maps)
@@ -160,29 +159,11 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
         self, prediction: LocalizationPrediction, truth: LocalizationTruth, field: npt.NDArray[np.bool_], origin: Origin
     ) -> LocalizationRecord | None:
         """Scores, labels and matches; None where nothing is known of the sample."""
-        lesions = {name: item for name, item in truth.lesions.items() if item is not None}
-        if not (np.isfinite(truth.labels).any() or np.isfinite(truth.readings).any() or lesions):
-            return None
-        candidates = dict(zip(self.classes, prediction.candidates, strict=True))
-        matches = {
-            (lesion, label, reach): match(candidates[label], lesions[lesion], tolerance=reach)
-            if lesion in lesions
-            else None
-            for (lesion, label), reach in product(self._targets.pairs, self.config.tolerances)
-        }
-        chance = self._random(field, origin) if lesions else Candidates.none()
-        return LocalizationRecord(
-            origin=origin,
-            logits=prediction.logits,
-            labels=truth.labels,
-            readings=truth.readings,
-            scores=prediction.scores or tuple(item.score for item in prediction.candidates),
-            matches=matches,
-            random={
-                (name, reach): match(chance, item, tolerance=reach)
-                for (name, item), reach in product(lesions.items(), self.config.tolerances)
-            },
-        )
+        return matched_record(prediction, truth, field, origin, self._targets, self.config, self.seed)
+
+    def candidates(self, record: LocalizationRecord) -> dict[str, Mapping[str, Candidates]]:
+        """The network's own, and those of the network before training where it was asked."""
+        return {"": record.candidates} | ({UNTRAINED: record.untrained} if record.untrained else {})
 
     def wants_rivals(self, sample: Sample) -> bool:
         """Where the lesions of an image are known."""
@@ -198,12 +179,7 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
     ) -> LocalizationRecord:
         """The record with blobs, a constant map and the network before training beside it."""
         rivals = rival_candidates(field, scene, untrained, self.classes, self.config.candidates.limit)
-        lesions = {name: item for name, item in truth.lesions.items() if item is not None}
-        return with_rivals(record, rivals, lesions, self._targets.pairs, self.config.tolerances)
-
-    def _random(self, field: npt.NDArray[np.bool_], origin: Origin) -> Candidates:
-        generator = np.random.default_rng(derive_seed(self.seed, "random candidates", origin.sample_id))
-        return random_candidates(field, self.config.candidates.limit, generator)
+        return with_rivals(record, rivals, known_lesions(truth), self._targets, self.config.tolerances)
 
     def selection(self, records: Sequence[LocalizationRecord]) -> dict[str, float]:
         """AUC of the pooled logits."""

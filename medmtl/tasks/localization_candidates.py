@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 import cv2
@@ -51,6 +52,11 @@ class CandidateConfig(Block):
         13, ge=1, description="Least distance between two candidates, in pixels of the view (peaks)."
     )
     limit: int = Field(60, ge=1, description="Most candidates per image and class.")
+    radius: float | None = Field(
+        None,
+        gt=0,
+        description="Radius of the disc that stands for a peak under hit rules that compare areas, in pixels of the view; empty = as large as a cell of the map.",
+    )
     rim: float = Field(
         0.0,
         ge=0,
@@ -97,6 +103,21 @@ def map_candidates(
         return peaks(evidence, max(own, threshold), settings.min_distance, settings.limit, valid)
     found = components(evidence, own, valid)
     return found.take(np.flatnonzero(found.score >= threshold)[: settings.limit])
+
+
+def as_discs(found: Candidates, settings: CandidateConfig, stride: float) -> Candidates:
+    """The candidates as discs around their points, for hit rules that compare areas.
+
+    Args:
+        found: Of one map.
+        settings: How they were taken: a region is a disc of its area, a peak one of the radius that was asked for.
+        stride: Pixels of the view per cell of the map; a peak without a radius is a disc as large as a cell.
+    """
+    if settings.kind == "components":
+        radius = np.sqrt(found.area / math.pi)
+    else:
+        radius = np.full(len(found), settings.radius or stride / math.sqrt(math.pi))
+    return replace(found, radius=radius, regions=None)
 
 
 def calibration_scores(

@@ -67,12 +67,20 @@ def _reading_findings(
     labels = np.array([record.readings for record in records]).reshape(len(records), len(readings))
     kept = [index for index in range(labels.shape[1]) if np.isfinite(labels[:, index]).any()]
     columns = [list(classes).index(readings[index].map) for index in kept]
+    names = [f"{readings[index].map}~{readings[index].column}" for index in kept]
+    chosen = settings.thresholds or {}
+    # A reading has no labels in training: what validation chose for the class whose score is read holds for it too.
+    thresholds = {
+        name: chosen[readings[index].map]
+        for name, index in zip(names, kept, strict=True)
+        if readings[index].map in chosen
+    }
     return label_findings(
         stack_scores(records, len(classes))[:, columns],
         labels[:, kept],
-        [f"{readings[index].map}~{readings[index].column}" for index in kept],
+        names,
         [record.origin.patient for record in records],
-        replace(settings, thresholds=None),
+        replace(settings, thresholds=thresholds),
         probabilities=False,
     )
 

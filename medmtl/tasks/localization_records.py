@@ -52,7 +52,8 @@ class LocalizationRecord:
     """Scores and labels of one image, and its candidates: scores of peaks by class, matches by (lesion, map, tolerance).
 
     ``random`` are the matches of random points, by (lesion, tolerance), ``rivals`` those of other things that know nothing
-    of lesions, by (name, lesion, map, tolerance).
+    of lesions, by (name, lesion, map, tolerance). ``candidates`` are the network's by class, ``untrained`` those of the
+    network before training; they are in the pixels that the matches were made in.
     """
 
     origin: Origin
@@ -63,6 +64,8 @@ class LocalizationRecord:
     matches: Mapping[tuple[str, str, float], Matches | None]
     random: Mapping[tuple[str, float], Matches | None]
     rivals: Mapping[tuple[str, str, str, float], Matches] = field(default_factory=dict)
+    candidates: Mapping[str, Candidates] = field(default_factory=dict)
+    untrained: Mapping[str, Candidates] = field(default_factory=dict)
 
 
 def stack_scores(records: Sequence[LocalizationRecord], classes: int) -> npt.NDArray[np.float64]:
@@ -96,7 +99,8 @@ def probability_of_truth(record: LocalizationRecord) -> float:
 def restored(candidates: Candidates, geometry: Geometry) -> Candidates:
     """From candidates in the pixels of a view to the same in those of its original image."""
     points = geometry.to_original(np.stack([candidates.x, candidates.y], axis=1))
-    return Candidates(points[:, 0], points[:, 1], candidates.score, candidates.area / geometry.scale**2)
+    radius = None if candidates.radius is None else candidates.radius / geometry.scale
+    return Candidates(points[:, 0], points[:, 1], candidates.score, candidates.area / geometry.scale**2, radius)
 
 
 def evidence_picture(

@@ -9,10 +9,12 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from medmtl.evaluation import Candidates, Matches, Targets, center_candidates, match
+from medmtl.evaluation import Candidates, Matches, center_candidates
 from medmtl.evaluation.sanity import BRIGHT, CONSTANT, DARK, blob_candidates
 from medmtl.tasks.base import Scene
+from medmtl.tasks.localization_matching import Lesions, lesion_matches
 from medmtl.tasks.localization_records import LocalizationPrediction, LocalizationRecord, restored
+from medmtl.tasks.localization_targets import LocalizationTargets
 
 Field = npt.NDArray[np.bool_]
 Rivals = dict[str, Mapping[str, Candidates]]
@@ -45,11 +47,7 @@ def rival_candidates(
 
 
 def with_rivals(
-    record: LocalizationRecord,
-    rivals: Rivals,
-    lesions: Mapping[str, Targets],
-    pairs: Sequence[tuple[str, str]],
-    tolerances: Sequence[float],
+    record: LocalizationRecord, rivals: Rivals, lesions: Lesions, targets: LocalizationTargets, tolerances: Sequence[float]
 ) -> LocalizationRecord:
     """The record with the matches of others beside its own.
 
@@ -57,11 +55,11 @@ def with_rivals(
         record: Of one image.
         rivals: As :func:`rival_candidates` gives them.
         lesions: The image's lesions, where they are known.
-        pairs: Lesions and the classes whose maps are scored against them.
+        targets: What is scored against what.
         tolerances: Reaches of the hit rule in original pixels.
     """
     found: dict[tuple[str, str, str, float], Matches] = {}
-    for (name, candidates), (lesion, label), reach in product(rivals.items(), pairs, tolerances):
-        if lesion in lesions:
-            found[name, lesion, label, reach] = match(candidates[label], lesions[lesion], tolerance=reach)
-    return replace(record, rivals=found)
+    for (name, candidates), (lesion, label) in product(rivals.items(), targets.pairs):
+        matched = lesion_matches(candidates[label], lesion, lesions, targets, tolerances)
+        found |= {(name, lesion, label, reach): one for reach, one in matched.items()}
+    return replace(record, rivals=found, untrained=rivals[UNTRAINED])

@@ -40,6 +40,11 @@ class LocalizationTargets:
         """Classes of the maps."""
         return tuple(item.name for item in self.labels.classes)
 
+    def others(self, lesion: str) -> tuple[str, ...]:
+        """The other lesions, a hit on which is one on another class: those that share no mask column with this one."""
+        mine = set(self.lesions[lesion].columns)
+        return tuple(name for name, target in self.lesions.items() if not mine & set(target.columns))
+
     def truth(self, sample: Sample, shape: tuple[int, int]) -> LocalizationTruth:
         """Labels, readings and lesions in original pixels."""
         masks = {lesion: lesion_mask(sample, target, shape) for lesion, target in self.lesions.items()}

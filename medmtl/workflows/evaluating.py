@@ -24,6 +24,7 @@ from medmtl.inference.predict import Predicted, evaluation_batches, predict, vie
 from medmtl.progress import Progress
 from medmtl.reporting.report import REPORT_FILE, write_report
 from medmtl.tasks import AnyTask, Scene, Settings
+from medmtl.workflows.candidatefiles import write_candidates
 from medmtl.workflows.ledger import Look, read_ledger, recorded_look
 from medmtl.workflows.persample import write_samples
 from medmtl.workflows.runfacts import run_summary
@@ -103,6 +104,7 @@ def evaluate(
         pictures = _pictures(trained, samples, chosen_examples(results), settings, progress)
         counts = class_counts(samples, [task.target for task in trained.tasks], f"evaluated ({said})")
         write_samples(temporary, trained.tasks, records, settings)
+        write_candidates(temporary, trained.tasks, records)
         with recorded_look(book, look) as row:
             results = [replace(result, ledger_row=row) for result in results]
             write_report(temporary, results, run_summary(trained.folder, row, counts), pictures)

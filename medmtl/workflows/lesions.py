@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from medmtl.errors import ConfigError
 from medmtl.evaluation import EvaluationResult, Matches
 from medmtl.files import atomic_folder
 from medmtl.lesionfiles.assembly import assemble
@@ -17,11 +18,15 @@ from medmtl.lesionfiles.official import official_table
 from medmtl.lesionfiles.options import LesionOptions, checked_rules, score_options
 from medmtl.lesionfiles.pairing import Pair, pair_classes
 from medmtl.lesionfiles.ruletexts import rule_text
-from medmtl.lesionfiles.scoring import Scored, score
-from medmtl.lesionfiles.sources import CandidateSource, open_candidates
+from medmtl.lesionfiles.sanity import ROWS
+from medmtl.lesionfiles.scoring import AGAINST, Scored, score
+from medmtl.lesionfiles.sources import CandidateSource, OpenedSource, open_candidates
 from medmtl.lesionfiles.truth import open_truth
 from medmtl.lesionfiles.writing import INDEX_FILE, Evaluation, write_metrics, write_pages, write_tables
 from medmtl.progress import Progress
+
+OWN_ROWS = ("model", AGAINST, *ROWS)
+"""Rows that every evaluation may have: no other candidates are called so."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +56,7 @@ def evaluate_lesions(
     *,
     out: str | Path | None = None,
     against: str | Path | None = None,
+    beside: Mapping[str, str | Path] | None = None,
     options: LesionOptions | None = None,
     progress: Progress | None = None,
 ) -> LesionResult:
@@ -61,6 +67,7 @@ def evaluate_lesions(
         truth: A manifest with masks, a table of boxes, circles or points, a COCO file, or a folder of masks.
         out: Folder to make; None: nothing is written.
         against: Other candidates on the same images, to compare with.
+        beside: Further candidates on the same images, each a row of its name in all tables.
         options: All choices.
         progress: Where to say how far it is.
 
@@ -70,18 +77,18 @@ def evaluate_lesions(
     options, progress = options or LesionOptions(), progress or Progress()
     rules = checked_rules(options)
     known = open_truth(Path(truth), options.truth)
-    sources = [
-        open_candidates(Path(path), known.index, options.extraction, options.outside_field)
-        for path in (candidates, against)
-        if path is not None
-    ]
-    pairs = _pairs(known, sources, options)
+    opened = {
+        name: OpenedSource(Path(path), open_candidates(Path(path), known.index, options.extraction, options.outside_field))
+        for name, path in _named(candidates, against, beside or {}).items()
+    }
+    sources = {name: one.source for name, one in opened.items()}
+    pairs = _pairs(known, list(sources.values()), options)
     with _output(out) as folder:
         images = _gathered(known, sources, pairs, options, progress)
         scored = score(images, pairs, score_options(rules, options))
         if options.diaretdb1:
-            scored = _with_official(scored, sources[0], images)
-        evaluation = assemble(Path(truth), Path(candidates), against, known, sources, pairs, images, scored, options)
+            scored = _with_official(scored, sources[""], images)
+        evaluation = assemble(Path(truth), known, opened, pairs, images, scored, options)
         if folder is not None:
             _write(folder, evaluation, options, progress)
     return LesionResult(
@@ -104,6 +111,17 @@ def _output(out: str | Path | None) -> Iterator[Path | None]:
         yield temporary
 
 
+def _named(
+    candidates: str | Path, against: str | Path | None, beside: Mapping[str, str | Path]
+) -> dict[str, str | Path]:
+    """The candidates by the name of their row; the evaluated ones have none."""
+    taken = next((name for name in beside if not name.strip() or name in OWN_ROWS), None)
+    if taken is not None:
+        remedy = "give the row another name, such as untrained=FILE"
+        raise ConfigError("not a name for a row of its own", where="--beside", found=f"'{taken}'", remedy=remedy)
+    return {"": candidates} | ({} if against is None else {AGAINST: against}) | dict(beside)
+
+
 def _pairs(truth: Truth, sources: Sequence[CandidateSource], options: LesionOptions) -> tuple[Pair, ...]:
     pairs = pair_classes(truth.classes, sources[0].classes, options.classes)
     for other in sources[1:]:
@@ -116,15 +134,15 @@ def _pairs(truth: Truth, sources: Sequence[CandidateSource], options: LesionOpti
 
 def _gathered(
     truth: Truth,
-    sources: Sequence[CandidateSource],
+    sources: Mapping[str, CandidateSource],
     pairs: Sequence[Pair],
     options: LesionOptions,
     progress: Progress,
 ) -> tuple[GatheredImage, ...]:
     settings = GatherOptions(options.min_area, options.sanity, options.seed, flagged=options.diaretdb1)
     numbers = progress.track(range(len(truth.index.images)), "reading candidates and lesions")
-    against = sources[1] if len(sources) > 1 else None
-    return gather(truth, sources[0], against, pairs, settings, numbers)
+    rows = {name: source for name, source in sources.items() if name}
+    return gather(truth, sources[""], rows, pairs, settings, numbers)
 
 
 def _with_official(

@@ -93,6 +93,65 @@ def test_every_headline_of_a_run_that_is_recorded_has_a_value_in_some_run(script
         runs = [run for run in asked["runs"] if run in set(recorded["run"])]
         if len(runs) < len(asked["runs"]):
             continue  # the run that has the figure may be the one that is missing
-        for item in asked["figures"]:
+        for item in asked.get("figures", []):
             cells = [script.cell(item, run, recorded) for run in runs]
             assert any(cell != "–" for cell in cells), item["figure"]
+
+
+def lesion_figures(folder, value=0.5):
+    """What medmtl lesions writes, in little."""
+    from medmtl.evaluation import Curve, EvaluationResult, Findings, Interval, Metric, Table, TaskResult
+
+    frame = pd.DataFrame([{"candidates": "model", "lesions": 3, "at_2": value, "at_2_low": 0.4, "at_2_high": 0.6}])
+    metric = Metric("sensitivity_at_2.ex", "Sensitivity of ex", Interval(value, 0.4, 0.6, "b"), 3)
+    curve = Curve("froc", "FROC", (0.0, 1.0), (0.0, value), "x", "y")
+    found = Findings((metric,), (curve,), (), (Table("lesions.ex", "", frame),))
+    result = EvaluationResult(
+        "c", "h", "m.csv", "x", "test", "2026", 9, (TaskResult.of("ex, rule", "lesions", "m", found),)
+    )
+    folder.mkdir(parents=True)
+    content = {"format": 1, "provenance": {"images": []}, "results": [result.to_dict()]}
+    (folder / "metrics.json").write_text(json.dumps(content))
+
+
+def test_rows_of_lesion_tables_and_differences_come_into_the_page(script, tmp_path, monkeypatch):
+    source = next(iter(sorted(script.RECORDS.glob("*/run.json")))).parent
+    run = tmp_path / "runs" / "net-0"
+    run.mkdir(parents=True)
+    for name in ("config.yaml", "run.json"):
+        (run / name).write_bytes((source / name).read_bytes())
+    lesion_figures(run / "evaluation" / "by-lesion")
+    lesion_figures(tmp_path / "against-baseline")
+    docs = tmp_path / "docs"
+    (docs / "results").mkdir(parents=True)
+    (docs / "results" / "preface.txt").write_text("P\n\n")
+    name = json.loads((run / "run.json").read_text())["name"]
+    asked = [{"title": "Rows", "runs": [name, "later"], "rows": {"evaluation": "by-lesion", "rates": [2]}}]
+    (docs / "results" / "headlines.yaml").write_text(yaml.safe_dump(asked))
+    monkeypatch.setattr(script, "DOCS", docs)
+    monkeypatch.setattr(script, "RECORDS", docs / "results" / "runs")
+    monkeypatch.setattr(script, "COMPARISONS", docs / "results" / "comparisons")
+    script.keep(run)
+    kept = json.loads((script.RECORDS / "net-0/evaluation/by-lesion/metrics.json").read_text())
+    assert kept["results"][0]["tasks"][0]["curves"] == []
+    text = script.page()
+    assert "| ex, rule | model | 1 | 3 | 0.500 (0.400–0.600) |" in text
+    assert "Not run: later." in text
+    assert "Sensitivity of ex" not in text.split("## Every figure")[1]
+    assert "Compared in pairs" not in text
+    script.keep(tmp_path / "against-baseline")
+    assert (script.COMPARISONS / "against-baseline" / "metrics.json").exists()
+
+
+def test_a_figure_of_several_evaluations_says_which(script):
+    rows = [
+        {"run": "one", "folder": "one-0", "seed": 0, "value": value, "config": "c", "n": 20, "evaluation": f"d-{split}"}
+        | {"dataset": "d", "split": split, "task": "t", "metric": "m", "label": "M", "method": ""}
+        for split, value in (("all", 0.25), ("test", 0.75))
+    ]
+    table = aggregate(pd.DataFrame(rows))
+    item = {"figure": "F", "dataset": "d", "metric": "t/m"}
+    with pytest.raises(ValueError, match="say `split`"):
+        script.cell(item, "one", table)
+    assert script.cell(item | {"split": "test"}, "one", table) == "0.750 (1)"
+    assert script.cell(item | {"evaluation": "d-all"}, "one", table) == "0.250 (1)"
