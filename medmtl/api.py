@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from medmtl.comparison.telling import Compared
 from medmtl.comparison.telling import compare as _compare
-from medmtl.config import RunConfig, opened_config, with_overrides
+from medmtl.config import RunConfig, resolved_config
 from medmtl.progress import Progress
 from medmtl.workflows.evaluating import Evaluated
 from medmtl.workflows.evaluating import evaluate as _evaluate
@@ -61,7 +60,7 @@ def train(
     Raises:
         MedmtlError: What is wrong with configuration, data or run folder.
     """
-    with _resolved(config, overrides) as settings:
+    with resolved_config(config, overrides) as settings:
         return _train(settings, out, resume=resume, progress=Progress(quiet=quiet))
 
 
@@ -101,18 +100,22 @@ def recalibrate(
     out: str | Path,
     *,
     overrides: Sequence[str] = (),
+    manifest: str | Path | None = None,
+    split: str | None = "train",
     device: str | None = None,
     quiet: bool = False,
 ) -> Recalibrated:
     """Makes a run with the weights of another that looks at images, picks candidates or counts otherwise.
 
-    Validation chooses thresholds and color scales anew.
+    Thresholds and color scales are chosen anew.
 
     Args:
         run: A trained run folder.
         out: The run folder to make.
         overrides: ``key.path=value``, for keys that no weight depends on: ``tasks.NAME.inference``, ``candidates``,
             ``tolerances``, ``lesions`` and ``readings``, ``evaluation`` and ``name``.
+        manifest: Manifest of other samples to choose on; None: the run's validation samples.
+        split: Their split, never ``test``; None: all rows.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; default: the run's own.
         quiet: Say nothing.
 
@@ -122,7 +125,8 @@ def recalibrate(
     Raises:
         MedmtlError: What is wrong with run, keys or output.
     """
-    return _recalibrate(run, out, overrides=overrides, device=device, progress=Progress(quiet=quiet))
+    progress = Progress(quiet=quiet)
+    return _recalibrate(run, out, overrides=overrides, manifest=manifest, split=split, device=device, progress=progress)
 
 
 def explain(
@@ -238,12 +242,3 @@ def compare(
         InterruptedComparison: SIGINT or SIGTERM; the cells saved themselves, and a second call goes on.
     """
     return _compare(spec, out, executor=executor, workers=workers, progress=Progress(quiet=quiet))
-
-
-def _resolved(
-    config: RunConfig | Mapping[str, Any] | str | Path | Sequence[str | Path], overrides: Sequence[str]
-) -> AbstractContextManager[RunConfig]:
-    if isinstance(config, RunConfig | Mapping):
-        return nullcontext(with_overrides(config, overrides))
-    paths = [config] if isinstance(config, str | Path) else list(config)
-    return opened_config([Path(path) for path in paths], overrides)

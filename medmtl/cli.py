@@ -15,6 +15,7 @@ from medmtl.launching import launch
 from medmtl.lesioncli import lesions
 from medmtl.mapcli import mapquality
 from medmtl.options import AnatomyTable, Device, Export, Ledger, Out, Quiet, Results, Run
+from medmtl.recalibratecli import recalibrate
 
 app = typer.Typer(
     name="medmtl",
@@ -109,30 +110,6 @@ def evaluate(
 
 
 @app.command()
-def recalibrate(
-    run: Annotated[Path, typer.Argument(help="Trained run folder.")],
-    out: Out,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY.PATH=VALUE", help="Change a key that no weight depends on; may be repeated."
-        ),
-    ] = None,
-    device: Device = None,
-    quiet: Quiet = False,
-) -> None:
-    """Make a run with the same weights that looks, picks candidates or counts otherwise; validation chooses anew."""
-    from medmtl.progress import Progress
-    from medmtl.workflows.recalibrating import recalibrate as run_recalibration
-
-    done = run_recalibration(run, out, overrides=overrides or (), device=device, progress=Progress(quiet=quiet))
-    for task, chosen in done.thresholds.items():
-        for label, threshold in chosen.items():
-            typer.echo(f"{task}  threshold of {label}: {threshold:.3f}")
-    typer.echo(f"run {done.run}  hash {done.run_hash}")
-
-
-@app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="Run folder; its training may still be going on.")],
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
@@ -184,6 +161,7 @@ def explain(
     typer.echo(f"index {done.index}")
 
 
+app.command()(recalibrate)
 app.command()(mapquality)
 app.command()(lesions)
 app.command()(lesiondiff)

@@ -19,7 +19,8 @@ def lesiondiff(
         list[str] | None, typer.Option("--class", help="Class to compare; may be repeated. Default: all shared ones.")
     ] = None,
     rule: Annotated[
-        str | None, typer.Option(help="Hit rule as tables write it, such as peak_in_lesion:tolerance=10; default: the first.")
+        str | None,
+        typer.Option(help="Hit rule as tables write it, such as peak_in_lesion:tolerance=10; default: the first."),
     ] = None,
     rate: Annotated[
         list[float] | None, typer.Option(help="False positives per image; may be repeated. Default: 1 2 5 10.")

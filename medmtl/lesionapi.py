@@ -37,6 +37,8 @@ def lesions(
     missing_masks: MissingMasks = "refuse",
     lesion_values: str | None = None,
     exclude: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    anatomy: str | Path | None = None,
     min_area: int = 1,
     extract: Method | None = None,
     threshold: float | None = None,
@@ -80,6 +82,9 @@ def lesions(
         lesion_values: Which values of a folder's masks mean a lesion: ``any``, ``=N`` or ``>=N``; None: 1 or 255.
         exclude: Masks of places where no candidate counts, such as the optic disc: mask columns of the manifest, classes
             of the folder of masks, or columns of ``images``.
+        ignore: Masks of findings that need not be found and are not held against who finds them, ``[CLASS=]NAME``: mask
+            columns of the manifest, or classes of the folder of masks. Tables and COCO files say so by ``ignore``.
+        anatomy: Table of eyes (image, disc_x, disc_y, disc_diameter) that tells the disc where ``exclude`` names it.
         min_area: Least pixels of a lesion; smaller ones count neither way.
         extract: How heat maps are cut: ``peaks`` or ``components``.
         threshold: Least score of a candidate from a map.
@@ -110,7 +115,16 @@ def lesions(
     options = LesionOptions(
         rules=tuple(rules),
         classes=tuple(classes),
-        truth=TruthOptions(_path(images), split, _path(pictures), missing_masks, lesion_values, tuple(exclude)),
+        truth=TruthOptions(
+            _path(images),
+            split,
+            _path(pictures),
+            missing_masks,
+            lesion_values,
+            tuple(exclude),
+            tuple(ignore),
+            _path(anatomy),
+        ),
         extraction=Extraction(extract, threshold, min_distance, limit, missing_values),
         outside_field=outside_field,
         min_area=min_area,

@@ -127,6 +127,20 @@ def lesions(
             "folder of masks, or a column of --images; may be repeated.",
         ),
     ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[CLASS=]NAME",
+            help="Mask of findings that count neither way, for one class or for all: a mask column of the manifest, or a class of "
+            "the folder of masks; may be repeated.",
+        ),
+    ] = None,
+    anatomy: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table of eyes (image, disc_x, disc_y, disc_diameter) that tells the disc of --exclude disc."
+        ),
+    ] = None,
     min_area: Annotated[int, typer.Option(help="Least pixels of a lesion; smaller ones count neither way.")] = 1,
     extract: Annotated[
         Extract | None, typer.Option(help="How heat maps are cut: peaks (--min-distance) or components (--threshold).")
@@ -198,6 +212,8 @@ def lesions(
         missing_masks=missing_masks.value,
         lesion_values=lesion_values,
         exclude=exclude or [],
+        ignore=ignore or [],
+        anatomy=anatomy,
         min_area=min_area,
         extract=None if extract is None else extract.value,
         threshold=threshold,

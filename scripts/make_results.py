@@ -69,9 +69,7 @@ def page() -> str:
     frame = collect_results(runs)
     asked = yaml.safe_load((DOCS / "results" / "headlines.yaml").read_text(encoding="utf-8"))
     means, rows = aggregate(frame), collect_rows(runs)
-    headlines = "\n".join(
-        row_tables(table, rows) if "rows" in table else headline(table, means) for table in asked
-    )
+    headlines = "\n".join(row_tables(table, rows) if "rows" in table else headline(table, means) for table in asked)
     pairs = differences_markdown(sorted(path.parent for path in COMPARISONS.glob("*/metrics.json")))
     compared = f"\n## Compared in pairs\n\n{COMPARED}\n\n{pairs}" if pairs else ""
     by_lesion = {

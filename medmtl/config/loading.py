@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,24 @@ def with_overrides(config: RunConfig | Mapping[str, Any], overrides: Iterable[st
     given = config.model_dump(mode="json") if isinstance(config, RunConfig) else config
     with _named(over):
         return parse_config(_merged([("", given), *over]))
+
+
+def resolved_config(
+    config: RunConfig | Mapping[str, Any] | str | Path | Sequence[str | Path], overrides: Iterable[str] = ()
+) -> AbstractContextManager[RunConfig]:
+    """Gives a configuration in whatever form it came; of files as :func:`opened_config`.
+
+    Args:
+        config: A configuration, a mapping, or one or more YAML files.
+        overrides: On top of it.
+
+    Raises:
+        ConfigError: As :func:`load_config`.
+    """
+    if isinstance(config, RunConfig | Mapping):
+        return nullcontext(with_overrides(config, overrides))
+    paths = [config] if isinstance(config, str | Path) else config
+    return opened_config([Path(path) for path in paths], list(overrides))
 
 
 def _merged(layers: Iterable[Layer]) -> dict[str, Any]:

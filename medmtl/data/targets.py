@@ -124,11 +124,18 @@ class LabelClass:
         column: Label column of the manifest, without its ``label:``.
         positive: Cell texts that mean present, any other text means absent; empty = 1 is present, 0 absent, and
             nothing else is allowed.
+        otherwise: What is read where this column says nothing, such as in another data set.
     """
 
     name: str
     column: str
     positive: tuple[str, ...] = ()
+    otherwise: LabelClass | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns in the order in which they are asked."""
+        return (self.column, *(self.otherwise.columns if self.otherwise is not None else ()))
 
 
 @dataclass(frozen=True)
@@ -141,11 +148,11 @@ class LabelTarget:
     @property
     def columns(self) -> tuple[str, ...]:
         """The label columns that the classes are read from, each once."""
-        return tuple(dict.fromkeys(item.column for item in self.classes))
+        return tuple(dict.fromkeys(column for item in self.classes for column in item.columns))
 
     def labelled(self, sample: Sample) -> bool:
         """Whether the sample says anything about any class."""
-        return any(item.column in sample.labels for item in self.classes)
+        return any(column in sample.labels for column in self.columns)
 
     def encode(self, sample: Sample) -> npt.NDArray[np.float32]:
         """(classes,) of 0, 1 and NaN."""
@@ -154,7 +161,7 @@ class LabelTarget:
     def _value(self, sample: Sample, item: LabelClass) -> float:
         text = sample.labels.get(item.column)
         if text is None:
-            return float("nan")
+            return float("nan") if item.otherwise is None else self._value(sample, item.otherwise)
         text = canonical_label(text)
         if item.positive:
             return float(text in map(canonical_label, item.positive))

@@ -175,7 +175,7 @@ def _ranking_metrics(data: Labelled, name: str, threshold: float | None, draws: 
     positives = int(data.labels.sum())
     n = len(data.labels)
     smaller = f"samples; the smaller class has {min(positives, n - positives)}"
-    at = f"at threshold {point:.4g}, chosen on validation" if math.isfinite(point) else "no threshold was chosen"
+    at = f"at threshold {point:.4g}, chosen on other images" if math.isfinite(point) else "no threshold was chosen"
     return (
         named("auc", "ROC AUC", name, roc_area(data), n, smaller),
         named(

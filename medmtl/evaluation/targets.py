@@ -137,13 +137,19 @@ class Targets:
         return _sized(shape, RegionTable.of_labels(values), None, RegionTable.empty(), min_area)
 
 
-def lesion_targets(mask: npt.ArrayLike, valid: npt.ArrayLike | None = None, min_area: int = 1) -> Targets:
+def lesion_targets(
+    mask: npt.ArrayLike,
+    valid: npt.ArrayLike | None = None,
+    min_area: int = 1,
+    irrelevant: npt.ArrayLike | None = None,
+) -> Targets:
     """Cuts a mask into lesions: its 8-connected components inside the field of view.
 
     Args:
         mask: 0 or 1 (or bool), or 255 where unknown, shape (H, W).
         valid: The field of view, shape (H, W); lesion pixels outside it do not count.
         min_area: Least pixels of a lesion; smaller ones are dropped, counted, and a candidate on them is ignored.
+        irrelevant: Where findings are whose detection counts neither way, shape (H, W); each component is one.
 
     Raises:
         EvaluationError: The mask is not 2-D, holds other values, or the field of view has another shape.
@@ -162,7 +168,11 @@ def lesion_targets(mask: npt.ArrayLike, valid: npt.ArrayLike | None = None, min_
         )
     if valid is not None:
         lesion = lesion & _mask(valid, shape, "valid mask")
-    return _sized(shape, RegionTable.of_components(lesion), unknown, RegionTable.empty(), min_area)
+    apart = RegionTable.empty()
+    if irrelevant is not None:
+        findings = _mask(irrelevant, shape, "irrelevant mask")
+        apart = RegionTable.of_components(findings if valid is None else findings & _mask(valid, shape, "valid mask"))
+    return _sized(shape, RegionTable.of_components(lesion), unknown, apart, min_area)
 
 
 def _sized(

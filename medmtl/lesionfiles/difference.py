@@ -111,7 +111,13 @@ def _one(
     drawing = {"draws": options.draws, "seed": options.seed}
     found = mean_froc_difference(*sides, options.rates, first.patients, counting=options.counting, **drawing)
     read = [
-        np.mean([[pooled_froc(one, options.counting).sensitivity_at(rate).sensitivity for rate in options.rates] for one in side], axis=0)
+        np.mean(
+            [
+                [pooled_froc(one, options.counting).sensitivity_at(rate).sensitivity for rate in options.rates]
+                for one in side
+            ],
+            axis=0,
+        )
         for side in sides
     ]
     lesions = sum(image.lesions for image in first.matches)
@@ -155,5 +161,7 @@ def _same(first: SavedMatches, mine: Path, other: SavedMatches, theirs: Path) ->
     for image, one, two in zip(first.images, first.matches, other.matches, strict=True):
         areas = [[] if part.area is None else part.area.tolist() for part in (one, two)]
         if one.lesions != two.lesions or areas[0] != areas[1]:
-            said = f"image {image}: {one.lesions} lesions of {sum(areas[0])} pixels and {two.lesions} of {sum(areas[1])}"
+            said = (
+                f"image {image}: {one.lesions} lesions of {sum(areas[0])} pixels and {two.lesions} of {sum(areas[1])}"
+            )
             raise EvaluationError(f"not the lesions of {mine}", where=theirs, found=said, remedy=remedy)

@@ -21,6 +21,21 @@ Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
+class Disc:
+    """A round place.
+
+    Attributes:
+        x: Column of its center, in pixels.
+        y: Row of its center.
+        diameter: In pixels.
+    """
+
+    x: float
+    y: float
+    diameter: float
+
+
+@dataclass(frozen=True)
 class EvaluatedImage:
     """One image of an evaluation.
 
@@ -32,7 +47,7 @@ class EvaluatedImage:
         picture: The image file; it need not be there.
         fov: Mask of the field of view.
         size: Height and width in pixels, where the table says them.
-        excluded: Masks of places where no candidate counts, by name; None: not known.
+        excluded: Places where no candidate counts, by name: a mask, or a disc; None: not known.
     """
 
     id: str
@@ -42,7 +57,7 @@ class EvaluatedImage:
     picture: Path | None = None
     fov: Path | None = None
     size: Shape | None = None
-    excluded: Mapping[str, MaskReference | None] = field(default_factory=dict)
+    excluded: Mapping[str, MaskReference | Disc | None] = field(default_factory=dict)
 
     def shape(self) -> Shape | None:
         """Height and width: as told, or by the header of the picture or of the field-of-view mask; None: not known.

@@ -14,7 +14,8 @@ from medmtl.data.reading import IMAGE_SUFFIXES, read_image_info
 from medmtl.data.samples import MaskReference
 from medmtl.errors import ConfigError, EvaluationError, ImageError, ManifestError
 from medmtl.evaluation import Targets, lesion_targets
-from medmtl.lesionfiles.encoding import read_lesion_mask
+from medmtl.lesionfiles.encoding import Mask, read_lesion_mask
+from medmtl.lesionfiles.ignoring import ignored_findings, unknown_ignored
 from medmtl.lesionfiles.images import EvaluatedImage, ImageIndex, Shape, stem
 from medmtl.lesionfiles.imagetable import excluded_columns, manifest_images, mask_names
 from medmtl.lesionfiles.lesiontruth import Field, Truth
@@ -32,10 +33,13 @@ class MaskTruth(Truth):
     Attributes:
         masks: The mask of each image number and class; none = not known.
         remedy: How the user says what a mask's values mean.
+        ignored: Findings that count neither way: the class that they are ignored for (none: every class), and the name of
+            their masks.
     """
 
     masks: Mapping[tuple[int, str], MaskReference]
     remedy: str
+    ignored: tuple[tuple[str, str], ...] = ()
 
     def shape(self, number: int) -> Shape | None:
         """Height and width of an image, by its picture, its field of view, or one of its masks; None: not known.
@@ -65,24 +69,35 @@ class MaskTruth(Truth):
         if any(reference is None for reference in references):
             return None
         masks = [read_lesion_mask(reference, shape, self.remedy) for reference in references if reference is not None]
-        return lesion_targets(np.maximum.reduce(masks), field, min_area)
+        return lesion_targets(np.maximum.reduce(masks), field, min_area, self._irrelevant(number, classes, shape))
+
+    def _irrelevant(self, number: int, classes: Sequence[str], shape: Shape) -> Mask | None:
+        """Findings of an image that are ignored for any of the classes; None where none is known."""
+        names = [name for label, name in self.ignored if not label or label in classes]
+        found = [self.masks[number, name] for name in names if (number, name) in self.masks]
+        return np.maximum.reduce([read_lesion_mask(one, shape, self.remedy) for one in found]) if found else None
 
 
-def manifest_truth(manifest: Manifest, split: str | None, exclude: Sequence[str] = ()) -> MaskTruth:
+def manifest_truth(
+    manifest: Manifest, split: str | None, exclude: Sequence[str] = (), ignore: Sequence[str] = ()
+) -> MaskTruth:
     """The mask columns of a manifest; an empty cell is not known, ``absent`` is an image without the lesion.
 
     Args:
         manifest: The manifest; a class is called as :func:`mask_names` calls its column.
         split: The split; None: all rows.
         exclude: Mask columns of places without candidates; they are no classes of lesions.
+        ignore: Mask columns of findings that count neither way, ``[CLASS=]NAME``; they are no classes either.
 
     Raises:
+        ConfigError: There is no such mask, or no such class.
         ManifestError: There is no mask column or no image of the split, or two data sets share an id.
     """
     samples, index = manifest_images(manifest, split, exclude)
     apart = set(excluded_columns(manifest, exclude).values())
     names = {key: name for key, name in mask_names(manifest).items() if key not in apart}
-    if not names:
+    ignored, classes = ignored_findings(ignore, tuple(names.values()), names)
+    if not classes:
         found = ", ".join(column.header for column in manifest.columns)
         remedy = "add a column mask:CLASS for each class of lesions, or give a table of boxes, circles or points"
         raise ManifestError("a manifest without masks is no truth", where=manifest.path, found=found, remedy=remedy)
@@ -95,37 +110,48 @@ def manifest_truth(manifest: Manifest, split: str | None, exclude: Sequence[str]
     return MaskTruth(
         kind="masks of a manifest",
         index=index,
-        classes=tuple(names.values()),
+        classes=classes,
         files=(manifest.path, *mask_files(masks.values())),
-        notes=(),
+        notes=unknown_ignored(ignored, masks, len(samples)),
         masks=masks,
         remedy=_SAY_MANIFEST,
+        ignored=ignored,
     )
 
 
-def folder_truth(
-    folder: Path,
-    images: ImageIndex | None,
-    missing: MissingMasks = "refuse",
-    values: str | None = None,
-    exclude: Sequence[str] = (),
-) -> MaskTruth:
+@dataclass(frozen=True)
+class FolderReading:
+    """How a folder of masks is read.
+
+    Attributes:
+        missing: What it means that an image has no mask of a class: refused, the lesion is absent, or not known.
+        values: Which values mean a lesion: ``any``, ``=N`` or ``>=N``; None: 1 or 255.
+        exclude: Classes of masks that are places without candidates, and no lesions.
+        ignore: Classes of masks that are findings which count neither way, ``[CLASS=]NAME``.
+    """
+
+    missing: MissingMasks = "refuse"
+    values: str | None = None
+    exclude: Sequence[str] = ()
+    ignore: Sequence[str] = ()
+
+
+def folder_truth(folder: Path, images: ImageIndex | None, reading: FolderReading) -> MaskTruth:
     """A folder with a mask for each image and class.
 
     Args:
         folder: Files named IMAGE/CLASS, CLASS/IMAGE or IMAGE_CLASS; without ``images`` only CLASS/IMAGE.
         images: The evaluated images; None: those that have a mask of any class.
-        missing: What it means that an image has no mask of a class: refused, the lesion is absent, or not known.
-        values: Which values mean a lesion: ``any``, ``=N`` or ``>=N``; None: 1 or 255.
-        exclude: Classes of masks that are places without candidates, and no lesions.
+        reading: How.
 
     Raises:
+        ConfigError: There is no such finding to be ignored.
         ImageError: There is no mask, a name without an image, two masks for one image and class.
         EvaluationError: A mask is missing and that is refused.
     """
     paths = listed(folder, (*IMAGE_SUFFIXES, ".nii.gz"), "masks")
     index = images or ImageIndex.of(_named_images(folder, paths))
-    fragment = None if values is None else _fragment(values)
+    fragment = None if reading.values is None else _fragment(reading.values)
     masks: dict[tuple[int, str], MaskReference] = {}
     skipped = 0
     for path in paths:
@@ -141,12 +167,13 @@ def folder_truth(
             what = f"two masks of class '{key[1]}' for the image '{index.images[number].id}'"
             raise ImageError(what, where=path, found=f"the other is {masks[key].path}", remedy="keep one of them")
         masks[key] = MaskReference(path, fragment)
-    index = _without(index, masks, exclude)
-    classes = tuple(dict.fromkeys(label for _, label in masks))
-    notes = _fill(masks, index, classes, folder, missing)
+    index = _without(index, masks, reading.exclude)
+    ignored, classes = ignored_findings(reading.ignore, tuple(dict.fromkeys(label for _, label in masks)))
+    notes = _fill(masks, index, classes, folder, reading.missing)
+    notes += unknown_ignored(ignored, masks, len(index.images))
     notes += (f"{skipped} masks are of images that are not evaluated",) if skipped else ()
     files = mask_files(masks.values())
-    return MaskTruth("a folder of masks", index, classes, files, notes, masks, _SAY_FOLDER)
+    return MaskTruth("a folder of masks", index, classes, files, notes, masks, _SAY_FOLDER, ignored)
 
 
 def _fragment(values: str) -> str | None:

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from medmtl.data.manifest import Manifest
+from medmtl.data.samples import MaskReference
 from medmtl.errors import ConfigError, ManifestError, suggestion
 from medmtl.lesionfiles.cocotruth import coco_truth
 from medmtl.lesionfiles.columns import Columns, read_columns, read_json
+from medmtl.lesionfiles.exclusion import with_discs
 from medmtl.lesionfiles.images import ImageIndex, with_pictures
 from medmtl.lesionfiles.imagetable import manifest_images, table_images
 from medmtl.lesionfiles.lesiontruth import Truth
-from medmtl.lesionfiles.masktruth import MissingMasks, folder_truth, manifest_truth, mask_files
+from medmtl.lesionfiles.masktruth import FolderReading, MissingMasks, folder_truth, manifest_truth, mask_files
 from medmtl.lesionfiles.shapetruth import table_truth
 
 WHAT = "truth"
@@ -32,6 +34,9 @@ class TruthOptions:
         lesion_values: Which values of a folder's masks mean a lesion: ``any``, ``=N`` or ``>=N``; None: 1 or 255.
         exclude: Masks of places where no candidate counts: mask columns of a manifest, classes of a folder of masks, or
             columns of the table of images.
+        ignore: Masks of findings that count neither way, ``[CLASS=]NAME``: mask columns of a manifest, or classes of a
+            folder of masks.
+        anatomy: Table of eyes that tells the disc, where that is excluded.
     """
 
     images: Path | None = None
@@ -40,6 +45,8 @@ class TruthOptions:
     missing_masks: MissingMasks = "refuse"
     lesion_values: str | None = None
     exclude: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    anatomy: Path | None = None
 
 
 def open_truth(path: Path, options: TruthOptions) -> Truth:
@@ -55,8 +62,12 @@ def open_truth(path: Path, options: TruthOptions) -> Truth:
     if not truth.index.images:
         remedy = "name the evaluated images, also those without lesions, by --images"
         raise ManifestError("the truth names no image", where=path, remedy=remedy)
+    if options.anatomy is not None:
+        index = with_discs(truth.index, options.anatomy, options.exclude)
+        truth = replace(truth, index=index, files=(*truth.files, options.anatomy))
     _check_excluded(truth, options.exclude)
-    places = [mask for image in truth.index.images for mask in image.excluded.values() if mask is not None]
+    told = [mask for image in truth.index.images for mask in image.excluded.values()]
+    places = [mask for mask in told if isinstance(mask, MaskReference)]
     truth = replace(truth, files=(*truth.files, *mask_files(places)))
     if options.pictures is not None:
         return replace(truth, index=with_pictures(truth.index, options.pictures))
@@ -66,20 +77,31 @@ def open_truth(path: Path, options: TruthOptions) -> Truth:
 def _opened(path: Path, options: TruthOptions) -> Truth:
     if path.is_dir():
         images = _images(options)
-        return folder_truth(path, images, options.missing_masks, options.lesion_values, options.exclude)
+        reading = FolderReading(options.missing_masks, options.lesion_values, options.exclude, options.ignore)
+        return folder_truth(path, images, reading)
     _refuse_for_files(options)
     if path.suffix.lower() == ".json":
+        _refuse_ignore(options, "write 1 under ignore beside the annotation, or record")
         content = read_json(path, WHAT)
         if isinstance(content, dict) and "annotations" in content:
             return coco_truth(path, content, _images(options), options.pictures or path.parent)
         return table_truth(read_columns(path, WHAT, ("lesions",)), _images(options))
     table = read_columns(path, WHAT)
     if not _is_manifest(table):
+        _refuse_ignore(options, "write 1 in a column ignore of the table")
         return table_truth(table, _images(options))
     if options.images is not None:
         remedy = "leave --images, or choose rows by --split"
         raise ConfigError("a manifest names its images itself", where="--images", found=options.images, remedy=remedy)
-    return manifest_truth(Manifest.read(path), options.split, options.exclude)
+    return manifest_truth(Manifest.read(path), options.split, options.exclude, options.ignore)
+
+
+def _refuse_ignore(options: TruthOptions, remedy: str) -> None:
+    if options.ignore:
+        found = ", ".join(options.ignore)
+        raise ConfigError(
+            "findings to be ignored as masks need a truth of masks", where="--ignore", found=found, remedy=remedy
+        )
 
 
 def _check_excluded(truth: Truth, exclude: Sequence[str]) -> None:

@@ -120,7 +120,9 @@ def _figure(group: pd.DataFrame, rate: float) -> str:
     value, low, high = (pd.to_numeric(group[name]).to_numpy(dtype=float) for name in columns)
     if not np.isfinite(value).any():
         return DASH
-    ends = [float(pick(part)) if np.isfinite(part).all() else math.nan for pick, part in ((np.min, low), (np.max, high))]
+    ends = [
+        float(pick(part)) if np.isfinite(part).all() else math.nan for pick, part in ((np.min, low), (np.max, high))
+    ]
     return format_interval(Interval(float(np.nanmean(value)), *ends))
 
 
@@ -143,7 +145,14 @@ def differences_markdown(folders: Sequence[Path]) -> str:
                     read = [format_number(_number(row[name]), 3) for name in ("sensitivity", "of_the_others")]
                     rate = f"{row['false_positives_per_image']:g}"
                     body.append([folder.name, place, task.task, rate, *read, format_interval(found), _verdict(found)])
-    header = ["Comparison", "Data set · split", "Class, rule", "False positives per image", "Sensitivity", "Of the others"]
+    header = [
+        "Comparison",
+        "Data set · split",
+        "Class, rule",
+        "False positives per image",
+        "Sensitivity",
+        "Of the others",
+    ]
     header += ["Difference (95 % interval)", "Interval excludes 0"]
     return markdown_table(header, body, numeric=header[3:7]) if body else ""
 

@@ -21,6 +21,15 @@ from medmtl.tasks.base import Settings
 Array = npt.NDArray[np.floating]
 
 
+class OtherLabelConfig(Block):
+    """Where one image-level class is read from in samples whose first column says nothing."""
+
+    column: str = Field(description="Label column without `label:`.")
+    positive: list[str | int] = Field(
+        default_factory=list, description="Cell texts that mean present; default 1, and then only 0 and 1 are allowed."
+    )
+
+
 class LabelConfig(Block):
     """Where one image-level class is read from."""
 
@@ -28,6 +37,10 @@ class LabelConfig(Block):
     positive: list[str | int] = Field(
         default_factory=list,
         description="Cell texts that mean present (any other text: absent); default 1, and then only 0 and 1 are allowed.",
+    )
+    otherwise: OtherLabelConfig | None = Field(
+        None,
+        description="Read where that column is empty, such as the label of another data set; empty = unknown there.",
     )
 
 
@@ -41,9 +54,18 @@ def label_classes(task: str, classes: Sequence[str] | Mapping[str, LabelConfig],
     check_distinct(task, list(classes))
     configs = classes if isinstance(classes, Mapping) else {name: LabelConfig() for name in classes}
     return tuple(
-        LabelClass(name, config.column or f"{prefix}.{name}", positive_texts(config.positive))
+        LabelClass(
+            name,
+            config.column or f"{prefix}.{name}",
+            positive_texts(config.positive),
+            None if config.otherwise is None else _other_class(name, config.otherwise),
+        )
         for name, config in configs.items()
     )
+
+
+def _other_class(name: str, config: OtherLabelConfig) -> LabelClass:
+    return LabelClass(name, config.column, positive_texts(config.positive))
 
 
 def check_distinct(task: str, classes: Sequence[str]) -> None:

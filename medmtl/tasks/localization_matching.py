@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from medmtl.evaluation import Candidates, MatchPool, Matches, Targets, match_images, random_candidates
+from medmtl.evaluation import Candidates, Matches, MatchPool, Targets, match_images, random_candidates
 from medmtl.randomness import derive_seed
 from medmtl.tasks.base import Origin
 from medmtl.tasks.localization_config import LocalizationConfig

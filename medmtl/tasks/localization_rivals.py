@@ -47,7 +47,11 @@ def rival_candidates(
 
 
 def with_rivals(
-    record: LocalizationRecord, rivals: Rivals, lesions: Lesions, targets: LocalizationTargets, tolerances: Sequence[float]
+    record: LocalizationRecord,
+    rivals: Rivals,
+    lesions: Lesions,
+    targets: LocalizationTargets,
+    tolerances: Sequence[float],
 ) -> LocalizationRecord:
     """The record with the matches of others beside its own.
 

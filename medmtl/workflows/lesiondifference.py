@@ -76,7 +76,9 @@ def difference_lines(done: LesionDifference) -> list[str]:
     lines = []
     for task in done.result.tasks:
         for row in task.tables[0].frame.to_dict("records"):
-            interval = f"({row['low']:+.3f} to {row['high']:+.3f})" if math.isfinite(row["low"]) else f"({row['method']})"
+            interval = (
+                f"({row['low']:+.3f} to {row['high']:+.3f})" if math.isfinite(row["low"]) else f"({row['method']})"
+            )
             rate = f"at {row['false_positives_per_image']:g} false positives per image"
             read = f"{row['sensitivity']:.3f} and {row['of_the_others']:.3f}"
             lines.append(f"{task.task}  {rate}  {read}, difference {row['difference']:+.3f} {interval}")
@@ -108,9 +110,7 @@ def _provenance(
     folders: Sequence[Path], others: Sequence[Path], options: DifferenceOptions, told: dict[str, Any]
 ) -> dict[str, Any]:
     sides = {"evaluations": folders, "against": others}
-    said: dict[str, Any] = {
-        name: [_identity(folder) for folder in side] for name, side in sides.items()
-    }
+    said: dict[str, Any] = {name: [_identity(folder) for folder in side] for name, side in sides.items()}
     truth = {key: told["truth"][key] for key in _SAME if key in told["truth"]}
     asked = {"rates": list(options.rates), "draws": options.draws, "seed": options.seed, "rule": options.rule}
     return {"medmtl": code_version(), "date": now(), "truth": truth, "options": asked} | said

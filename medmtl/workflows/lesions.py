@@ -78,7 +78,9 @@ def evaluate_lesions(
     rules = checked_rules(options)
     known = open_truth(Path(truth), options.truth)
     opened = {
-        name: OpenedSource(Path(path), open_candidates(Path(path), known.index, options.extraction, options.outside_field))
+        name: OpenedSource(
+            Path(path), open_candidates(Path(path), known.index, options.extraction, options.outside_field)
+        )
         for name, path in _named(candidates, against, beside or {}).items()
     }
     sources = {name: one.source for name, one in opened.items()}

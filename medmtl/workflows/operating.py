@@ -33,8 +33,14 @@ class Operating:
         return self.missing.get(task, {}).get(label, "the run has no color scale for it")
 
 
-def choose_operating(tasks: Sequence[AnyTask], records: dict[str, list[Any]]) -> Operating:
-    """Chooses thresholds and scales on validation records."""
+def choose_operating(tasks: Sequence[AnyTask], records: dict[str, list[Any]], place: str = "validation") -> Operating:
+    """Chooses thresholds and scales on validation records.
+
+    Args:
+        tasks: The tasks.
+        records: What is known of the samples, by task.
+        place: What the samples are called.
+    """
     scales: dict[str, dict[str, ClassScale]] = {}
     missing: dict[str, dict[str, str]] = {}
     for task in tasks:
@@ -43,7 +49,8 @@ def choose_operating(tasks: Sequence[AnyTask], records: dict[str, list[Any]]) ->
                 lacking = "without" if not negatives else "with"
                 missing.setdefault(task.name, {})[label] = f"no validation image is known to be {lacking} the class"
             else:
-                scales.setdefault(task.name, {})[label] = calibrate_scale(label, negatives, positives)
+                said = f"{place}: {len(negatives)} lesion-free images, {len(positives)} with the lesion"
+                scales.setdefault(task.name, {})[label] = calibrate_scale(label, negatives, positives, origin=said)
     thresholds = {task.name: task.thresholds(records[task.name]) for task in tasks}
     return Operating(thresholds, scales, missing)
 

@@ -1,14 +1,18 @@
-"""A trained run with the same weights that looks at images, picks candidates or counts otherwise: validation chooses anew."""
+"""A trained run with the same weights that looks at images, picks candidates or counts otherwise: thresholds are chosen anew."""
 
 from __future__ import annotations
 
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from medmtl.config import RunConfig, with_overrides
+from medmtl.data.checks import check_files
+from medmtl.data.manifest import Manifest
+from medmtl.data.samples import Sample
 from medmtl.errors import ConfigError, RunError
 from medmtl.files import atomic_folder
 from medmtl.progress import Progress
@@ -50,24 +54,29 @@ def recalibrate(
     out: str | Path,
     *,
     overrides: Sequence[str] = (),
+    manifest: str | Path | None = None,
+    split: str | None = "train",
     device: str | None = None,
     progress: Progress | None = None,
 ) -> Recalibrated:
     """Makes a run folder with the weights of another and other ways to look, to pick candidates and to count.
 
-    Thresholds and color scales are chosen anew on the same validation samples; weights, log and the record of the
-    training are copied. Nothing is written where something is wrong.
+    Thresholds and color scales are chosen anew, on the same validation samples or on those that are named; weights, log
+    and the record of the training are copied. Nothing is written where something is wrong.
 
     Args:
         run: A trained run folder.
         out: The run folder to make.
         overrides: ``key.path=value``, for keys that no weight depends on.
+        manifest: Manifest of other samples to choose on; None: the run's validation samples.
+        split: Their split, never that of the test; None: all rows, where none is a test's.
         device: Where to compute; default: the run's own.
         progress: Where to say how far it is.
 
     Raises:
-        ConfigError: A key that the training depends on, or a value that does not fit.
-        RunError: No trained run, a changed manifest, no validation samples, or a folder that exists.
+        ConfigError: A key that the training depends on, a value that does not fit, test samples to choose on, or the name
+            of the run that chose on others.
+        RunError: No trained run, a changed manifest, no samples with labels, or a folder that exists.
     """
     progress = progress or Progress()
     trained = open_trained(run, device)
@@ -76,16 +85,64 @@ def recalibrate(
     check_free(Path(out))
     setup = Setup(config)
     check_same_data(trained.folder.path, setup.cohort.manifest_hashes)
-    if not setup.cohort.validation:
-        remedy = "train it with a validation set (data.validation_fraction)"
-        raise RunError("the run has no validation samples to choose on", where=trained.folder.path, remedy=remedy)
-    data = view_data(setup, setup.cohort.validation, ("none", None), progress, training=False)
+    chosen = (
+        _validation(setup) if manifest is None else _named(setup, Path(manifest), split, trained.folder.config.name)
+    )
+    data = view_data(setup, chosen.samples, ("none", None), progress, training=False)
     setup.device = trained.device
-    operating = choose_operating(setup.tasks, Validation(setup, trained.network, data, progress).records())
+    records = Validation(setup, trained.network, data, progress).records()
+    operating = choose_operating(setup.tasks, records, chosen.place)
     with atomic_folder(out) as folder:
-        digest = _write(folder, trained.folder, config, operating)
+        digest = _write(folder, trained.folder, config, operating, chosen)
     progress.say(f"recalibrated {trained.folder.path}: {out}")
     return Recalibrated(Path(out), digest, operating.thresholds)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The samples that thresholds are chosen on.
+
+    Attributes:
+        samples: They themselves.
+        place: What they are called.
+        record: What the run keeps of them; empty for its own validation samples.
+    """
+
+    samples: Sequence[Sample]
+    place: str = "validation"
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+def _validation(setup: Setup) -> _Chosen:
+    if not setup.cohort.validation:
+        remedy = "train it with a validation set (data.validation_fraction), or name samples by --manifest"
+        raise RunError("the run has no validation samples to choose on", where="data", remedy=remedy)
+    return _Chosen(setup.cohort.validation)
+
+
+def _named(setup: Setup, path: Path, split: str | None, name: str) -> _Chosen:
+    """The samples of a manifest, none of them of a test."""
+    if setup.config.name == name:
+        # Results are put together by name: other thresholds under the same name would pass for another seed.
+        remedy = "give it a name of its own: --set name=NAME"
+        raise ConfigError(
+            "a run that chose on other samples needs another name", where="name", found=name, remedy=remedy
+        )
+    table = Manifest.read(path)
+    samples = table.select(split)
+    if any(sample.split == "test" for sample in samples):
+        remedy = "choose on training or validation samples: --split train"
+        raise ConfigError(
+            "thresholds are never chosen on test samples", where=path, found=split or "all", remedy=remedy
+        )
+    if not any(task.target.labelled(sample) for task in setup.tasks for sample in samples):
+        columns = ", ".join(dict.fromkeys(column for task in setup.tasks for column in task.target.columns))
+        remedy = f"its tasks read {columns}; choose --split among those of the manifest"
+        found = f"{len(samples)} samples of split {split or 'all'}"
+        raise RunError("no sample to choose on says anything of a task", where=path, found=found, remedy=remedy)
+    check_files(samples, [target for task in setup.tasks for target in (task.target, *task.aids)])
+    said = {"manifest": path.name, "hash": table.content_hash, "split": split or "all", "samples": len(samples)}
+    return _Chosen(samples, f"{path.name}, {split or 'all'}", said)
 
 
 def _check_keys(before: RunConfig, after: RunConfig) -> None:
@@ -95,7 +152,7 @@ def _check_keys(before: RunConfig, after: RunConfig) -> None:
             raise ConfigError(what, where=f"--set {key}", remedy=remedy)
 
 
-def _write(folder: Path, source: RunFolder, config: RunConfig, operating: Operating) -> str:
+def _write(folder: Path, source: RunFolder, config: RunConfig, operating: Operating, chosen: _Chosen) -> str:
     made = RunFolder.create(folder, config)
     for name in _KEPT:
         if (source.path / name).is_dir():
@@ -104,7 +161,7 @@ def _write(folder: Path, source: RunFolder, config: RunConfig, operating: Operat
             shutil.copyfile(source.path / name, folder / name)
     save_operating(made, operating)
     before = source.record
-    digest = run_hash(config, str(before["weights_sha256"]))
+    digest = run_hash(config, str(before["weights_sha256"]) + str(chosen.record.get("hash", "")))
     origin = {
         "run_hash": before["run_hash"],
         "config_hash": config_hash(source.config),
@@ -112,5 +169,6 @@ def _write(folder: Path, source: RunFolder, config: RunConfig, operating: Operat
         "at": now(),
     }
     kept = {key: before[key] for key in _KNOWN if key in before}
-    made.update_record(**kept, status="trained", run_hash=digest, recalibrated_from=origin)
+    told = {"thresholds_chosen_on": chosen.record} if chosen.record else {}
+    made.update_record(**kept, **told, status="trained", run_hash=digest, recalibrated_from=origin)
     return digest

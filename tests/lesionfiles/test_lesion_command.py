@@ -518,6 +518,7 @@ def test_every_option_of_the_command_reaches_the_call(world):
     for row in world.images:
         row["disc"] = "masks/ex/a.png"
     world.write()
+    (world.folder / "eyes.csv").write_text("image,disc_x,disc_y,disc_diameter\nb,3,3,2\n")
     more = [
         "--diaretdb1",
         "--class",
@@ -526,6 +527,10 @@ def test_every_option_of_the_command_reaches_the_call(world):
         world.path("images.csv"),
         "--exclude",
         "disc",
+        "--anatomy",
+        world.path("eyes.csv"),
+        "--beside",
+        f"again={world.path('candidates.csv')}",
         "--min-area",
         "2",
         "--other-class",
@@ -550,6 +555,8 @@ def test_every_option_of_the_command_reaches_the_call(world):
     options |= {"duplicates": "false_positive", "lenient": True, "rates": [3], "sizes": [0, float("inf")], "seed": 4}
     options |= {
         "exclude": ["disc"],
+        "anatomy": world.path("eyes.csv"),
+        "beside": {"again": world.path("candidates.csv")},
         "diaretdb1": True,
         "image_threshold": 0.5,
         "sanity": False,
@@ -630,6 +637,118 @@ def test_luna16_with_irrelevant_findings(seed, tmp_path):
     for threshold, found, false in zip(curve.thresholds, curve.found, curve.false, strict=True):
         assert found == sum(lesion and score >= threshold for lesion, score in expected)
         assert false == sum(not lesion and score >= threshold for lesion, score in expected)
+
+
+def doubtful(world: LesionWorld) -> None:
+    """The second lesion of image a stands in masks of its own: doubt, absent in the others but d, where it is not known."""
+    (world.folder / "masks" / "doubt").mkdir()
+    values = mask("a", "ex")
+    certain, doubt = values.copy(), values.copy()
+    certain[10:13], doubt[:10] = 0, 0
+    Image.fromarray(certain).save(world.folder / "masks" / "ex" / "a.png")
+    Image.fromarray(doubt).save(world.folder / "masks" / "doubt" / "a.png")
+    for row, name in zip(world.manifest, IMAGES, strict=True):
+        row["mask:other.doubt"] = {"a": "masks/doubt/a.png", "d": ""}.get(name, "absent")
+    world.write()
+
+
+@pytest.mark.parametrize("said", ["doubt", "ex=doubt", "ex = doubt"])
+@pytest.mark.parametrize("truth", ["manifest.csv", "masks"])
+def test_findings_to_be_ignored_may_be_masks(world, truth, said):
+    """By hand as above: hits .9 and .4 of two lesions; false .7, .5 and .3; .8 a further hit, .6 ignored."""
+    doubtful(world)
+    options = {"missing_masks": "absent"} if truth == "masks" else {}
+    result = score(world, truth=truth, ignore=[said], **options)
+    assert figures(result) == pytest.approx({0.1: 1 / 2, 0.25: 1 / 2, 0.5: 1.0, 1.0: 1.0})
+    found = result.matches["ex", "peak_in_lesion"][0].outcome.tolist()
+    assert found == [Outcome.TRUE_POSITIVE, Outcome.DUPLICATE, Outcome.FALSE_POSITIVE, Outcome.IGNORED]
+    assert [task.task for task in result.result.tasks] == ["ex", "he"]
+    unknown = 3 if truth == "masks" else 1
+    assert f"doubt: not known in {unknown} of 4 images; nothing is ignored there" in result.notes
+
+
+def test_findings_are_ignored_for_the_class_that_is_named(world):
+    doubtful(world)
+    result = score(world, ignore=["he=other.doubt"])  # the column's whole name
+    found = result.matches["ex", "peak_in_lesion"][0].outcome.tolist()
+    assert found[3] == Outcome.FALSE_POSITIVE
+    with pytest.raises(medmtl.MedmtlError, match=r"--ignore: no such mask; found 'exx'; did you mean 'ex'"):
+        score(world, ignore=["exx=doubt"])
+    with pytest.raises(medmtl.MedmtlError, match=r"--ignore: no such mask; found 'dubt'"):
+        score(world, ignore=["dubt"])
+    with pytest.raises(medmtl.MedmtlError, match=r"need a truth of masks.*a column ignore of the table"):
+        score(world, truth="boxes.csv", images=world.path("images.csv"), ignore=["doubt"])
+
+
+def test_the_disc_may_be_told_by_center_and_diameter(world):
+    """By hand: .7 at (31, 22) lies 1.4 pixels from (30, 21), .9 of class he at (31, 21) one pixel; both are in 3 pixels."""
+    eyes = world.folder / "eyes.csv"
+    eyes.write_text("image,disc_x,disc_y,disc_diameter\na.png,30,21,3\nb,1,1,\nelsewhere,9,9,9\n")
+    for truth, more in (("manifest.csv", {}), ("boxes.csv", {"images": world.path("images.csv")})):
+        result = score(world, truth=truth, exclude=["disc"], anatomy=eyes, **more)
+        assert figures(result) == pytest.approx({0.1: 2 / 3, 0.25: 1.0, 0.5: 1.0, 1.0: 1.0})
+        assert any("candidates on disc were left out: ex 1, he 1" in note for note in result.notes)
+        assert any("disc: not known in 3 of 4 images" in note for note in result.notes)
+    disc(world, (0, 0))  # where a mask is told too, it counts
+    assert figures(score(world, exclude=["disc"], anatomy=eyes)) == pytest.approx(BY_HAND)
+
+
+def test_a_table_of_eyes_that_tells_nothing_is_refused(world):
+    eyes = world.folder / "eyes.csv"
+    eyes.write_text("image,disc_x,disc_y,disc_diameter\na.png,30,21,3\n")
+    with pytest.raises(medmtl.MedmtlError, match=r"--anatomy: nothing of these eyes is excluded.*--exclude disc"):
+        score(world, anatomy=eyes)
+    for text in ("image,disc_x,disc_y,disc_diameter\nz,30,21,3\n", "image,disc_x,disc_y\na,30,21\n"):
+        eyes.write_text(text)
+        with pytest.raises(medmtl.MedmtlError, match=r"eyes.csv: the table tells of no disc of these images"):
+            score(world, anatomy=eyes, exclude=["disc"])
+    eyes.write_text("image,disc_x,disc_y,disc_diameter\na,30,21,0\n")
+    with pytest.raises(medmtl.MedmtlError, match="diameter is above 0"):
+        score(world, anatomy=eyes, exclude=["disc"])
+
+
+def test_what_it_wrote_is_read_as_candidates_once(world):
+    """A row a candidate and rule stands there; each candidate counts once, and figures are the same again."""
+    first = score(world, rules=["center_distance", "peak_in_lesion"], out=world.out)
+    again = score(world, candidates="out/candidates.csv")
+    assert figures(again) == pytest.approx(BY_HAND)
+    assert (
+        first.matches["ex", "peak_in_lesion"][0].score.tolist()
+        == again.matches["ex", "peak_in_lesion"][0].score.tolist()
+    )
+    assert (
+        "candidates.csv holds each candidate once for each of 2 rules: those of center_distance were read"
+        in again.notes
+    )
+    alone = score(world, candidates="out/candidates.csv", rules=["center_distance"])
+    assert not any("columns" in note for note in alone.notes)
+
+
+def test_further_candidates_are_rows_in_all_tables(world):
+    other = [row for row in world.candidates if row["score"] != 0.6]
+    pd.DataFrame(other).to_csv(world.folder / "other.csv", index=False)
+    result = score(
+        world, beside={"before training": world.path("other.csv")}, against=world.path("candidates.csv"), out=world.out
+    )
+    rows = table(result, "lesions").set_index("candidates")
+    assert list(rows.index) == ["model", "compared with", "before training"]
+    assert rows["at_0.5"].tolist() == pytest.approx([1.0, 1.0, 2 / 3])
+    told = json.loads((world.out / "metrics.json").read_text())["provenance"]
+    assert told["beside"]["before training"]["name"] == "other.csv"
+    assert told["against"]["name"] == "candidates.csv"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("other.csv", "not a name and a file"),
+        ("x=", "not a name and a file"),
+        ("random points=other.csv", "of its own"),
+    ],
+)
+def test_a_row_needs_a_name_and_a_file(world, capsys, given, said):
+    assert run(world.command("--beside", given)) == 2
+    assert said in capsys.readouterr().err
 
 
 def disc(world: LesionWorld, *points: tuple[int, int], image: str = "a") -> None:

@@ -44,7 +44,12 @@ def test_the_difference_by_hand_and_that_of_the_option_against(world: LesionWorl
     assert ex["sensitivity"].tolist() == pytest.approx([2 / 3, 1])
     assert he["difference"].tolist() == [0, 0]
     paired = medmtl.lesions(
-        world.path("one.csv"), world.path("manifest.csv"), against=world.path("other.csv"), rates=RATES, sanity=False, **DRAWN
+        world.path("one.csv"),
+        world.path("manifest.csv"),
+        against=world.path("other.csv"),
+        rates=RATES,
+        sanity=False,
+        **DRAWN,
     )
     frame = next(table.frame for table in paired.result.tasks[0].tables if table.name == "difference.ex")
     columns = ["difference", "low", "high"]

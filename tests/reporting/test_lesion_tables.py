@@ -31,7 +31,11 @@ def row(name: str, value: float, low: float, high: float) -> dict[str, object]:
 
 def run_of(tmp_path: Path, seed: int) -> Path:
     run = tmp_path / f"net-{seed}"
-    rows = [row("model", *FIGURES[seed]), row("random points", 0.01, 0.0, 0.02), row("constant map", 0.0, np.nan, np.nan)]
+    rows = [
+        row("model", *FIGURES[seed]),
+        row("random points", 0.01, 0.0, 0.02),
+        row("constant map", 0.0, np.nan, np.nan),
+    ]
     sizes = [
         {"area_from_px": 1, "area_below_px": 50, "lesions": 60, "at_2": 0.25, "at_2_low": 0.1, "at_2_high": 0.3},
         {"area_from_px": 50, "area_below_px": np.inf, "lesions": 76, "at_2": 0.6, "at_2_low": 0.5, "at_2_high": 0.7},

@@ -222,3 +222,49 @@ def test_a_lesion_of_several_columns_is_their_union_and_unknown_where_one_is(tmp
     assert truth.lesion_mask is not None
     assert truth.lesion_mask.sum() == 100
     assert one.truth(miss, (80, 80)).lesions["red"] is None
+
+
+def test_a_reading_has_the_threshold_of_the_class_whose_score_is_read(tmp_path: Path):
+    one = task(readings=[{"map": "he", "column": "extra"}])
+    kept = [item for item in records(one, tmp_path) if item is not None]
+    # logits 2 and 1 with labels 1 and 0 of the reading; the probability of 1.5 lies between
+    chosen = Settings(bootstrap=100, thresholds={"he": 1 / (1 + float(np.exp(-1.5)))})
+    figures = {metric.name: metric for metric in one.findings(kept, chosen).metrics}  # type: ignore[arg-type]
+    assert (figures["sensitivity.he~extra"].interval.value, figures["specificity.he~extra"].interval.value) == (1, 1)
+    assert figures["sensitivity.he~extra"].n == figures["specificity.he~extra"].n == 1
+    none = {metric.name: metric for metric in one.findings(kept, Settings(bootstrap=100)).metrics}  # type: ignore[arg-type]
+    assert np.isnan(none["sensitivity.he~extra"].interval.value)
+
+
+def test_a_class_is_read_from_another_column_where_its_own_is_empty(tmp_path: Path):
+    classes = {"dr": {"column": "grade", "positive": [1, 2], "otherwise": {"column": "any_mark"}}}
+    one = task(classes=classes, lesions={})
+    (tmp_path / "i.png").write_bytes(b"")
+    rows = ["i.png,a,2,", "i.png,b,0,1", "i.png,c,,1", "i.png,d,,0", "i.png,e,,"]
+    (tmp_path / "m.csv").write_text("image,id,label:grade,label:any_mark\n" + "\n".join(rows) + "\n")
+    samples = Manifest.read(tmp_path / "m.csv").samples
+    found = [float(one.target.encode(sample)[0]) for sample in samples]
+    np.testing.assert_array_equal(found, [1, 0, 1, 0, np.nan])
+    assert [one.target.labelled(sample) for sample in samples] == [True, True, True, True, False]
+    assert one.target.columns == ("grade", "any_mark")
+
+
+def test_candidates_are_discs_of_a_cell_or_of_what_was_asked_for():
+    geometry = Geometry(300, 400, -50, 0, 400, 64)
+    for keys, radius in (
+        ({}, 16 / np.sqrt(np.pi)),
+        ({"candidates": {"radius": 3}}, 3.0),
+        ({"stride": 8}, 8 / np.sqrt(np.pi)),
+    ):
+        one = task(**keys)
+        (prediction,) = one.predictions(
+            ClassMaps(peak_maps([(3, 9), (12, 5)]), torch.zeros(1, 2)), torch.ones(1, 1, 64, 64)
+        )
+        restored = one.restore(prediction, geometry)
+        np.testing.assert_allclose(restored.candidates[0].radius, radius * 400 / 64)
+    one = task(candidates={"kind": "components", "threshold": 0})
+    (prediction,) = one.predictions(
+        ClassMaps(peak_maps([(3, 9), (12, 5)]), torch.zeros(1, 2)), torch.ones(1, 1, 64, 64)
+    )
+    restored = one.restore(prediction, geometry).candidates[0]
+    np.testing.assert_allclose(np.pi * restored.radius**2, restored.area)

@@ -28,7 +28,9 @@ def told(folder: Path) -> tuple[dict[str, float], dict[str, pd.DataFrame]]:
     """Metrics and tables of the localization."""
     tasks = json.loads((folder / "metrics.json").read_text())["results"][0]["tasks"]
     (task,) = [one for one in tasks if one["task"] == "lesions"]
-    frames = {one["name"]: pd.DataFrame(one["frame"]["rows"], columns=one["frame"]["columns"]) for one in task["tables"]}
+    frames = {
+        one["name"]: pd.DataFrame(one["frame"]["rows"], columns=one["frame"]["columns"]) for one in task["tables"]
+    }
     return {one["name"]: one["interval"]["value"] for one in task["metrics"]}, frames
 
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import medmtl
@@ -80,3 +81,42 @@ def test_places_and_runs_that_cannot_be(small_run: Path, tmp_path: Path):
     with pytest.raises(RunError, match="interrupted"):
         recalibrated(copy, tmp_path / "made")
     assert not (tmp_path / "made").exists()
+
+
+def test_thresholds_of_other_samples(small_run: Path, small_manifest: Path, tmp_path: Path):
+    """Those that scikit-learn's curve gives on the named samples, and nothing of the weights changes."""
+    from sklearn.metrics import roc_curve
+
+    made = medmtl.recalibrate(
+        small_run, tmp_path / "made", overrides=["name=theirs"], manifest=small_manifest, split="train", quiet=True
+    )
+    run, before = RunFolder.open(made.run), RunFolder.open(small_run)
+    assert run.record["weights_sha256"] == before.record["weights_sha256"]
+    assert run.record["run_hash"] != before.record["run_hash"]
+    told = run.record["thresholds_chosen_on"]
+    assert (told["manifest"], told["split"]) == (small_manifest.name, "train")
+    done = medmtl.evaluate(made.run, small_manifest, split="train", out=tmp_path / "e", quiet=True)
+    frame = pd.read_csv(done.folder / "samples" / "lesions.csv").dropna(subset=["label.haemorrhages"])
+    assert len(frame) == told["samples"]
+    fpr, tpr, levels = roc_curve(frame["label.haemorrhages"], frame["score.haemorrhages"], drop_intermediate=False)
+    best = int((tpr[1:] - fpr[1:]).argmax()) + 1
+    assert levels[best + 1] < made.thresholds["lesions"]["haemorrhages"] <= levels[best]
+    scale = json.loads(run.operating.read_text())["scales"]["lesions"]["haemorrhages"]
+    assert scale["origin"].startswith(f"{small_manifest.name}, train: ")
+    assert medmtl.train(run.config, run.path, resume=True, quiet=True)
+
+
+def test_samples_that_thresholds_cannot_be_chosen_on(small_run: Path, small_manifest: Path, tmp_path: Path):
+    out = tmp_path / "made"
+    named = {"overrides": ["name=theirs"], "manifest": small_manifest, "quiet": True}
+    for split in ("test", None):
+        with pytest.raises(ConfigError, match="never chosen on test samples"):
+            medmtl.recalibrate(small_run, out, **named | {"split": split})
+    with pytest.raises(ConfigError, match="needs another name"):
+        medmtl.recalibrate(small_run, out, **named | {"overrides": []})
+    bare = tmp_path / "bare.csv"
+    picture = next(iter(small_manifest.parent.rglob("*.png")))
+    bare.write_text(f"image,split\n{picture},train\n")
+    with pytest.raises(RunError, match="says anything of a task"):
+        medmtl.recalibrate(small_run, out, **named | {"manifest": bare})
+    assert not out.exists()

@@ -8,11 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from medmtl.errors import EvaluationError
+from medmtl.explanation.cam.kernel import first_sigmoid_component
 
 Floats = npt.NDArray[np.float32]
 Projection = Callable[[npt.NDArray[np.floating]], Floats]
-MOST_CELLS = 6400
-"""Most cells of a kernel projection: its matrix has a row and a column a cell (6400: a third of a gigabyte)."""
+HELD_CELLS = 6400
+"""Most cells of a kernel projection whose matrix is held: it has a row and a column a cell (6400: a third of a gigabyte)."""
+MOST_CELLS = 20736
+"""Most cells of a kernel projection: the work grows with their square, and 144 by 144 is about a minute."""
 
 
 def eigen_projection(activations: npt.NDArray[np.floating]) -> Floats:
@@ -56,7 +59,7 @@ def kernel_projection(activations: npt.NDArray[np.floating]) -> Floats:
         (h, w), in units of the kernel.
 
     Raises:
-        EvaluationError: There are more cells than its matrix can have.
+        EvaluationError: There are more cells than can be worked out in reasonable time.
     """
     from sklearn.decomposition import KernelPCA
 
@@ -65,12 +68,15 @@ def kernel_projection(activations: npt.NDArray[np.floating]) -> Floats:
         remedy = "take a deeper target layer, a smaller image, or eigencam"
         raise EvaluationError(f"kernel PCA takes at most {MOST_CELLS} cells", found=cells, remedy=remedy)
     features = np.nan_to_num(activations.reshape(channels, -1).T.astype(np.float64))
+    centered = features - features.mean(axis=0)
+    if cells > HELD_CELLS:
+        projection = first_sigmoid_component(centered)
+        return _signed(projection, float(projection @ features.mean(axis=1)), activations)
     # A fixed seed for the solver's start: otherwise it draws from NumPy's global generator.
-    solver = KernelPCA(n_components=1, kernel="sigmoid", random_state=0)
-    projection = solver.fit_transform(features - features.mean(axis=0))
-    if not projection.shape[1]:  # all features are constant: no component is left
+    found = KernelPCA(n_components=1, kernel="sigmoid", random_state=0).fit_transform(centered)
+    if not found.shape[1]:  # all features are constant: no component is left
         return np.zeros(shape, dtype=np.float32)
-    return _signed(projection[:, 0], float(projection[:, 0] @ features.mean(axis=1)), activations)
+    return _signed(found[:, 0], float(found[:, 0] @ features.mean(axis=1)), activations)
 
 
 def _principal(activations: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
