@@ -14,6 +14,11 @@ import typer
 
 import medmtl
 from medmtl.cli import app
+from medmtl.comparison import planning
+from medmtl.comparison.planning import make_plan
+from medmtl.comparison.spec import read_spec
+from medmtl.config import load_config
+from medmtl.inference.network import build_tasks
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/*.md")])
@@ -102,3 +107,31 @@ def test_make_targets_of_the_documents_exist():
 def test_no_path_of_a_machine_is_told():
     for page in [*PAGES, *CONFIGS]:
         assert not re.search(r"(/work|/home|/Users|/root)/", page.read_text(encoding="utf-8")), page
+
+
+def trained():
+    """The configurations of each command that trains, in the comments of the configurations."""
+    for path in CONFIGS:
+        for line in re.sub(r"^#\s*", "", path.read_text(), flags=re.MULTILINE).replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True) if line.startswith("medmtl train ") else []
+            files = [word for word in words if word.endswith(".yaml")]
+            if files:
+                sets = [value for word, value in zip(words, words[1:], strict=False) if word == "--set"]
+                yield pytest.param(files, sets, id=" ".join(files))
+
+
+@pytest.mark.parametrize(("files", "sets"), trained())
+def test_configurations_that_comments_train_are_complete(files, sets):
+    config = load_config([ROOT / file for file in files], sets)
+    assert config.name
+    assert build_tasks(config)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in sorted(ROOT.glob("configs/compare/*.yaml")) if not path.stem.endswith("-base")]
+)
+def test_every_cell_of_the_comparisons_has_a_configuration(path, monkeypatch):
+    for name in ("read_cohort", "_check_manifests"):  # their data are not here
+        monkeypatch.setattr(planning, name, lambda *_: None)
+    plan = make_plan(read_spec(path), path)
+    assert len([*plan.tuning(), *plan.chosen({one.name: next(iter(one.configs)) for one in plan.series})]) >= 2
