@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from medmtl.errors import ConfigError, EvaluationError, suggestion
-from medmtl.evaluation import Counting, Findings, Interval, Metric, Table, mean_froc_difference, pooled_froc
+from medmtl.evaluation import Counting, Findings, Interval, Matches, Metric, Table, mean_froc_difference, pooled_froc
 from medmtl.evaluation.froc import STRICT
+from medmtl.evaluation.intervals import FloatArray
 from medmtl.lesionfiles.saved import SavedMatches, read_matches, saved_pairs
 
 
@@ -107,19 +108,17 @@ def _one(
     first = saved[folders[0]]
     for folder, one in saved.items():
         _same(first, folders[0], one, folder)
-    sides = [[saved[folder].matches for folder in side] for side in (folders, others)]
-    drawing = {"draws": options.draws, "seed": options.seed}
-    found = mean_froc_difference(*sides, options.rates, first.patients, counting=options.counting, **drawing)
-    read = [
-        np.mean(
-            [
-                [pooled_froc(one, options.counting).sensitivity_at(rate).sensitivity for rate in options.rates]
-                for one in side
-            ],
-            axis=0,
-        )
-        for side in sides
-    ]
+    mine, theirs = ([saved[folder].matches for folder in side] for side in (folders, others))
+    found = mean_froc_difference(
+        mine,
+        theirs,
+        options.rates,
+        first.patients,
+        draws=options.draws,
+        seed=options.seed,
+        counting=options.counting,
+    )
+    read = [_mean_sensitivities(side, options) for side in (mine, theirs)]
     lesions = sum(image.lesions for image in first.matches)
     metrics = tuple(_metric(name, rate, one, lesions, rule) for rate, one in zip(options.rates, found, strict=True))
     frame = pd.DataFrame(
@@ -133,8 +132,16 @@ def _one(
             "method": [one.method for one in found],
         }
     )
-    table = Table(f"difference.{name}", f"Difference to the others: {name}", frame, _note(sides, first, lesions))
+    table = Table(
+        f"difference.{name}", f"Difference to the others: {name}", frame, _note((mine, theirs), first, lesions)
+    )
     return ClassDifference(name, rule, Findings(metrics, tables=(table,), labelled=len(first.images)))
+
+
+def _mean_sensitivities(side: Sequence[Sequence[Matches]], options: DifferenceOptions) -> FloatArray:
+    curves = [pooled_froc(one, options.counting) for one in side]
+    each = [[curve.sensitivity_at(rate).sensitivity for rate in options.rates] for curve in curves]
+    return np.asarray(np.mean(each, axis=0))
 
 
 def _metric(name: str, rate: float, found: Interval, lesions: int, rule: str) -> Metric:

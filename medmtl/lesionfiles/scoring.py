@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from medmtl.errors import ConfigError, EvaluationError
-from medmtl.evaluation import Candidates, Findings, HitRule, Matches, Targets
+from medmtl.evaluation import Candidates, Findings, HitRule, Matches, Metric, Targets, bootstrap_mean
+from medmtl.evaluation.classification import named
 from medmtl.evaluation.lesions import MatchPool, OtherClass, match_images
 from medmtl.lesionfiles.figures import FigureOptions, class_figures
 from medmtl.lesionfiles.gathering import GatheredImage
@@ -83,8 +84,20 @@ def _score_class(
             AGAINST if AGAINST in rows else None,
             options.figures,
         )
+        findings = replace(findings, metrics=findings.metrics + _covered(known, pair, rule, options.figures))
         scored.append(Scored(pair, rule, tuple(known), mine, findings, rows))
     return scored
+
+
+def _covered(known: Sequence[GatheredImage], pair: Pair, rule: HitRule, options: FigureOptions) -> tuple[Metric, ...]:
+    """How much of the field the candidates cover, where that can pay: who covers everything touches everything."""
+    shares = [image.flagged[pair.name] for image in known if pair.name in image.flagged]
+    if not compares_areas(rule) or len(shares) < len(known):
+        return ()
+    patients = [image.image.patient for image in known]
+    found = bootstrap_mean(shares, patients, draws=options.draws, seed=options.seed)
+    label, note = "Share of the field of view that all candidates cover", "images, whose mean it is"
+    return (named("covered_field", label, pair.name, found, len(shares), note, higher_is_better=False),)
 
 
 def _spread(matches: Sequence[Matches], images: Sequence[GatheredImage], pair: Pair) -> list[Matches | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,11 @@ def _run_rows(run: Path) -> Iterator[dict[str, Any]]:
                 for table in task.tables:
                     place = {"evaluation": path.parent.name, "task": task.task, "table": table.name}
                     if table.name.startswith(("lesions.", "lesion_sizes.")):
-                        yield from (head | place | row for row in table.frame.to_dict("records"))
+                        yield from (head | place | _named(row) for row in table.frame.to_dict("records"))
+
+
+def _named(row: Mapping[Hashable, Any]) -> dict[str, Any]:
+    return {str(name): value for name, value in row.items()}
 
 
 def rows_markdown(rows: pd.DataFrame, run: str, asked: Mapping[str, Any]) -> str:
@@ -120,10 +124,9 @@ def _figure(group: pd.DataFrame, rate: float) -> str:
     value, low, high = (pd.to_numeric(group[name]).to_numpy(dtype=float) for name in columns)
     if not np.isfinite(value).any():
         return DASH
-    ends = [
-        float(pick(part)) if np.isfinite(part).all() else math.nan for pick, part in ((np.min, low), (np.max, high))
-    ]
-    return format_interval(Interval(float(np.nanmean(value)), *ends))
+    first = float(low.min()) if np.isfinite(low).all() else math.nan
+    last = float(high.max()) if np.isfinite(high).all() else math.nan
+    return format_interval(Interval(float(np.nanmean(value)), first, last))
 
 
 def differences_markdown(folders: Sequence[Path]) -> str:
@@ -141,7 +144,7 @@ def differences_markdown(folders: Sequence[Path]) -> str:
             for task in result.tasks:
                 for row in (row for table in task.tables for row in table.frame.to_dict("records")):
                     place = f"{task.dataset} · {result.split}"
-                    found = Interval(*(_number(row[name]) for name in ("difference", "low", "high")))
+                    found = Interval(_number(row["difference"]), _number(row["low"]), _number(row["high"]))
                     read = [format_number(_number(row[name]), 3) for name in ("sensitivity", "of_the_others")]
                     rate = f"{row['false_positives_per_image']:g}"
                     body.append([folder.name, place, task.task, rate, *read, format_interval(found), _verdict(found)])

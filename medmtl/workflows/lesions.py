@@ -18,7 +18,7 @@ from medmtl.lesionfiles.official import official_table
 from medmtl.lesionfiles.options import LesionOptions, checked_rules, score_options
 from medmtl.lesionfiles.pairing import Pair, pair_classes
 from medmtl.lesionfiles.ruletexts import rule_text
-from medmtl.lesionfiles.sanity import ROWS
+from medmtl.lesionfiles.sanity import ROWS, compares_areas
 from medmtl.lesionfiles.scoring import AGAINST, Scored, score
 from medmtl.lesionfiles.sources import CandidateSource, OpenedSource, open_candidates
 from medmtl.lesionfiles.truth import open_truth
@@ -141,7 +141,8 @@ def _gathered(
     options: LesionOptions,
     progress: Progress,
 ) -> tuple[GatheredImage, ...]:
-    settings = GatherOptions(options.min_area, options.sanity, options.seed, flagged=options.diaretdb1)
+    flagged = options.diaretdb1 or any(compares_areas(rule) for rule in checked_rules(options))
+    settings = GatherOptions(options.min_area, options.sanity, options.seed, flagged=flagged)
     numbers = progress.track(range(len(truth.index.images)), "reading candidates and lesions")
     rows = {name: source for name, source in sources.items() if name}
     return gather(truth, sources[""], rows, pairs, settings, numbers)

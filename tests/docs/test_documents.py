@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import re
 import shlex
 import tomllib
@@ -116,7 +117,7 @@ def trained():
             words = shlex.split(line, comments=True) if line.startswith("medmtl train ") else []
             files = [word for word in words if word.endswith(".yaml")]
             if files:
-                sets = [value for word, value in zip(words, words[1:], strict=False) if word == "--set"]
+                sets = [value for word, value in itertools.pairwise(words) if word == "--set"]
                 yield pytest.param(files, sets, id=" ".join(files))
 
 

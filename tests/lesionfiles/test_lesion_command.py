@@ -724,6 +724,17 @@ def test_what_it_wrote_is_read_as_candidates_once(world):
     assert not any("columns" in note for note in alone.notes)
 
 
+def test_rules_of_area_say_how_much_of_the_field_is_covered(world):
+    """Discs of 5 pixels: in image a two of four share 2, in b one lies in the corner, c has none: 18 + 8 + 0 + 5 of 4 x 1200."""
+    for row in world.candidates:
+        row["radius"] = 1
+    world.write()
+    result = score(world, rules=["peak_in_lesion", "iou:threshold=0.1"])
+    told = [{metric.name: metric.interval.value for metric in task.metrics} for task in result.result.tasks[:2]]
+    assert "covered_field.ex" not in told[0]
+    assert told[1]["covered_field.ex"] == pytest.approx(31 / 4800)
+
+
 def test_further_candidates_are_rows_in_all_tables(world):
     other = [row for row in world.candidates if row["score"] != 0.6]
     pd.DataFrame(other).to_csv(world.folder / "other.csv", index=False)

@@ -39,7 +39,7 @@ def first_sigmoid_component(points: npt.NDArray[np.floating]) -> npt.NDArray[np.
         return np.asarray(product - product.mean())
 
     operator = LinearOperator((count, count), matvec=centered, dtype=np.float64)
-    begin: npt.NDArray[np.float64] = np.random.default_rng(0).standard_normal(count)
+    begin: npt.NDArray[np.float64] = np.random.default_rng(0).standard_normal((count,))
     if not np.any(np.abs(centered(begin)) > 1e-6 * count):  # one point n times: the matrix is nothing but rounding
         return np.zeros(count)
     values, vectors = eigsh(operator, k=1, which="LA", v0=begin, tol=1e-6)
