@@ -46,8 +46,7 @@ def matched_record(
     for lesion, label in targets.pairs:
         found = lesion_matches(candidates[label], lesion, lesions, targets, config.tolerances)
         matches |= {(lesion, label, reach): found.get(reach) for reach in config.tolerances}
-    rng = np.random.default_rng(derive_seed(seed, "random candidates", origin.sample_id))
-    chance = random_candidates(field, config.candidates.limit, rng) if lesions else Candidates.none()
+    chance = chance_candidates(field, config.candidates.limit, seed, origin) if lesions else Candidates.none()
     return LocalizationRecord(
         origin=origin,
         logits=prediction.logits,
@@ -61,6 +60,20 @@ def matched_record(
             for reach, one in lesion_matches(chance, lesion, lesions, targets, config.tolerances).items()
         },
         candidates=candidates,
+    )
+
+
+def chance_candidates(field: npt.NDArray[np.bool_], limit: int, seed: int, origin: Origin) -> Candidates:
+    """Random points of an image, which depend on its name and on the seed only.
+
+    Args:
+        field: Where they may lie, (H, W).
+        limit: How many.
+        seed: Seed of the evaluation.
+        origin: The sample.
+    """
+    return random_candidates(
+        field, limit, np.random.default_rng(derive_seed(seed, "random candidates", origin.sample_id))
     )
 
 

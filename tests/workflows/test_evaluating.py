@@ -23,6 +23,7 @@ from medmtl.progress import Progress
 from medmtl.reporting import report
 from medmtl.run import RunFolder
 from medmtl.tasks import Origin
+from medmtl.tasks.localization_matching import chance_candidates
 from medmtl.training.checkpoint import load_checkpoint, save_checkpoint
 from medmtl.workflows import evaluating
 from medmtl.workflows.evaluating import Evaluated, evaluate, result_lines
@@ -187,7 +188,8 @@ def test_weights_of_another_network_are_named_with_a_remedy(small_run: Path, own
 def test_random_points_follow_the_seed_of_the_configuration(small_config: Callable[..., RunConfig]):
     field, origin = np.ones((64, 64), bool), Origin("a", "p")
     tasks = [build_tasks(small_config(evaluation={"seed": seed}))[2] for seed in (0, 4, 4)]
-    first, second, again = (task._random(field, origin) for task in tasks)
+    assert [task.seed for task in tasks] == [0, 4, 4]
+    first, second, again = (chance_candidates(field, 60, task.seed, origin) for task in tasks)
     assert not np.array_equal(first.x, second.x)
     np.testing.assert_array_equal(second.x, again.x)
 
