@@ -4,7 +4,7 @@ python benchmarks/balancing.py [--quick] [--rounds 200] [--sections passes,time,
     [--sizes small,medium,large] [--tasks 2,3,8] [--clock wall]
 
 The floor is written by hand in balancing_nets.py: one forward pass, one backward pass (loss weighting) or K through the
-shared part (gradient methods), one step of AdamW. Every contender runs once a round, in turning order; a ratio is that
+shared part (gradient methods), one step of AdamW. Every contender runs once a round, in an order that is drawn anew; a ratio is that
 of one round, and the table shows the median of all rounds with a 95 % interval. Only on a quiet machine do times count;
 ``--clock cpu`` is the next best thing (one thread). Peers: TorchJD's `mtl_backward` with its aggregator, and LibMTL
 (`pip install --no-deps LibMTL`), each on its own copy of the same network.

@@ -126,7 +126,8 @@ def turn_loss(
         check_graph({task: clean})
     if not inputs or not clean.count:
         return TurnLoss(clean, clean, samples_of(inputs) if inputs else 0)
-    steps, finite = [], True
+    steps: list[Tensor] = []
+    finite = True
     if flatness.kind in ASCENTS:
         steps, finite = settled(_ascent_step(inputs, clean.sum * place.loss_scale, flatness), place.loss_scale)
     losses = []
