@@ -1,10 +1,10 @@
-"""What balancing costs: passes by hooks, time that a method adds to the floor, peers, memory, work that is shared.
+"""What balancing costs: passes by hooks, time that a method adds to the floor, peers, MTCL, memory, work that is shared.
 
-python benchmarks/balancing.py [--quick] [--rounds 200] [--sections passes,time,tiny,memory,shared]
+python benchmarks/balancing.py [--quick] [--rounds 200] [--sections passes,time,tiny,mtcl,memory,shared]
     [--sizes small,medium,large] [--tasks 2,3,8] [--clock wall]
 
 The floor is written by hand in balancing_nets.py: one forward pass, one backward pass (loss weighting) or K through the
-shared part (gradient methods), one step of AdamW. Every contender runs once a round, in turning order; a ratio is that
+shared part (gradient methods), one step of AdamW. Every contender runs once a round, in an order that is drawn anew; a ratio is that
 of one round, and the table shows the median of all rounds with a 95 % interval. Only on a quiet machine do times count;
 ``--clock cpu`` is the next best thing (one thread). Peers: TorchJD's `mtl_backward` with its aggregator, and LibMTL
 (`pip install --no-deps LibMTL`), each on its own copy of the same network.
@@ -18,17 +18,16 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 
 import balancing_memory
+import balancing_mtcl
 import balancing_shared
 import torch
+from balancing_libmtl import libmtl, libmtl_note, libmtl_version
 from balancing_nets import (
     SIZES,
     Net,
     Size,
     Step,
     k_backwards,
-    libmtl,
-    libmtl_note,
-    libmtl_version,
     one_backward,
     ours,
     torchjd_aggregator,
@@ -146,7 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few rounds and small networks: does it run?")
     parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--sections", default="passes,time,tiny,memory,shared")
+    parser.add_argument("--sections", default="passes,time,tiny,mtcl,memory,shared")
     parser.add_argument("--sizes", default=",".join(SIZES))
     parser.add_argument("--tasks", default="2,3,8")
     parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall")
@@ -163,6 +162,8 @@ def main() -> None:
         show_times(sizes, tasks, number, clock)
     if "tiny" in sections:
         show_tiny(tasks, number if given.quick else 5 * number, clock)
+    if "mtcl" in sections:
+        balancing_mtcl.show(sizes, tasks, number, clock)
     if "memory" in sections:
         balancing_memory.show(tasks)
     if "shared" in sections:

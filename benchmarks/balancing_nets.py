@@ -1,17 +1,12 @@
-"""What balancing.py measures on: a shared encoder with K heads, and steps written by hand, with TorchJD and with LibMTL.
+"""What balancing.py measures on: a shared encoder with K heads, and steps written by hand and with TorchJD.
 
 All of them do the same work on the same kind of network: forward, losses, gradients, one step of AdamW.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
-import types
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
@@ -39,6 +34,17 @@ SIZES = {
 }
 
 
+def layers_of(size: Size) -> nn.Sequential:
+    """An encoder from images to vectors."""
+    layers: list[nn.Module] = []
+    before = 3
+    for width in size.widths:
+        for stride in (2, 1):
+            layers += [nn.Conv2d(before, width, 3, stride, 1), nn.GroupNorm(8, width), nn.ReLU()]
+            before = width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
 class Net(nn.Module):
     """An encoder, K heads on its pooled features, regression losses; a `FeatureProblem`."""
 
@@ -46,19 +52,14 @@ class Net(nn.Module):
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            layers: list[nn.Module] = []
-            before = 3
-            for width in size.widths:
-                for stride in (2, 1):
-                    layers += [nn.Conv2d(before, width, 3, stride, 1), nn.GroupNorm(8, width), nn.ReLU()]
-                    before = width
-            self.encoder = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+            self.encoder = layers_of(size)
             self.heads = nn.ModuleList(
-                nn.Sequential(nn.Linear(before, 32), nn.ReLU(), nn.Linear(32, 1)) for _ in range(k)
+                nn.Sequential(nn.Linear(size.widths[-1], 32), nn.ReLU(), nn.Linear(32, 1)) for _ in range(k)
             )
             self.inputs = torch.randn(size.batch, 3, size.image, size.image)
             self.targets = [torch.randn(size.batch, 1) + 2 for _ in range(k)]
         self.tasks = tuple(f"t{i}" for i in range(k))
+        self._parts = dict(zip(self.tasks, zip(self.heads, self.targets, strict=True), strict=True))
 
     def mean_losses(self, features: Tensor) -> list[Tensor]:
         """One scalar a task, as a program without medmtl would write it."""
@@ -80,9 +81,8 @@ class Net(nn.Module):
         """The heads."""
         found = {}
         for task in tasks:
-            index = int(task[1:])
-            loss = F.mse_loss(self.heads[index](features), self.targets[index], reduction="sum")
-            found[task] = TaskLoss(loss, len(batch))
+            head, target = self._parts[task]
+            found[task] = TaskLoss(F.mse_loss(head(features), target, reduction="sum"), len(batch))
         return found
 
 
@@ -91,7 +91,7 @@ def adamw(named: Iterable[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:
     return torch.optim.AdamW([parameter for _, parameter in named], lr=1e-5, weight_decay=1e-2, fused=True)
 
 
-def ours(net: Net, name: str, **arguments: Any) -> Step:
+def ours(net: Any, name: str, **arguments: Any) -> Step:
     """A step of one of medmtl's methods."""
     method = make_method(name, **arguments)
     method.build(net, adamw)
@@ -137,9 +137,6 @@ def k_backwards(net: Net) -> Step:
     return step
 
 
-# TorchJD
-
-
 def torchjd_scalarizer(net: Net, name: str) -> Step:
     """A loss weighting of TorchJD: its scalarizer, one backward pass, one step."""
     from torchjd import scalarization
@@ -172,79 +169,6 @@ def torchjd_aggregator(net: Net, name: str, chunk: int | None = 1) -> Step:
         losses = net.mean_losses(features)
         mtl_backward(losses, features=features, shared_params=shared, tasks_params=heads, parallel_chunk_size=chunk)
         jac_to_grad(shared, aggregator)
-        optimizer.step()
-
-    return step
-
-
-# LibMTL
-
-_SETTINGS: dict[str, dict[str, Any]] = {"MGDA": {"mgda_gn": "none"}, "CAGrad": {"calpha": 0.5, "rescale": 1}}
-
-
-def libmtl_version() -> str | None:
-    """Its version; None where it is not installed."""
-    try:
-        return version("LibMTL")
-    except PackageNotFoundError:
-        return None
-
-
-def libmtl_note() -> str:
-    """What had to be done to run it."""
-    found = libmtl_version()
-    if found is None:
-        return "LibMTL: not installed (pip install --no-deps LibMTL); its columns are left out"
-    try:
-        importlib.import_module("LibMTL.trainer")
-        whole = "imports"
-    except Exception as error:  # noqa: BLE001  anything may be missing
-        whole = f"does not import here ({type(error).__name__}: {error})"
-    for name in [name for name in sys.modules if name.split(".")[0] == "LibMTL"]:
-        del sys.modules[name]
-    return (
-        f"LibMTL {found}: the package as a whole {whole}, and its Trainer is fixed to cuda:0; its weighting classes run on "
-        "the CPU when imported past the package's first file, as here. Its CAGrad is written for three tasks."
-    )
-
-
-def _libmtl_weighting(name: str) -> Any:
-    """A weighting class, imported without the package's own __init__."""
-    if "LibMTL" not in sys.modules:
-        spec = importlib.util.find_spec("LibMTL")
-        package = types.ModuleType("LibMTL")
-        package.__path__ = list(spec.submodule_search_locations)  # type: ignore[union-attr]
-        sys.modules["LibMTL"] = package
-    return getattr(importlib.import_module("LibMTL.weighting"), name)
-
-
-def libmtl(net: Net, name: str) -> Step:
-    """A step as LibMTL's Trainer does it: a tensor of losses, the weighting's backward, one step."""
-    kind = _libmtl_weighting(name)
-
-    class Model(kind):  # type: ignore[misc, valid-type]
-        def __init__(self) -> None:
-            super().__init__()
-            self.task_num, self.device, self.rep_grad = len(net.tasks), torch.device("cpu"), False
-            self.encoder, self.heads = net.encoder, net.heads
-            self.init_param()
-
-        def get_share_params(self) -> Iterable[nn.Parameter]:
-            return self.encoder.parameters()
-
-        def zero_grad_share_params(self) -> None:
-            self.encoder.zero_grad(set_to_none=False)  # as torch did when LibMTL was written; it reads .grad later
-
-    model = Model()
-    optimizer = adamw(model.named_parameters())
-    settings = _SETTINGS.get(name, {})
-
-    def step() -> None:
-        losses = torch.zeros(len(net.tasks))
-        for index, loss in enumerate(net.mean_losses(net.encoder(net.inputs))):
-            losses[index] = loss
-        optimizer.zero_grad()
-        model.backward(losses, **settings)
         optimizer.step()
 
     return step

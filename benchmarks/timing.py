@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -49,15 +50,19 @@ def _reach(n: int) -> int:
 
 
 def rounds(steps: Mapping[str, Callable[[], object]], number: int, clock: Clock) -> dict[str, list[float]]:
-    """Durations of every contender in every round, in seconds; the order turns from round to round."""
+    """Durations of every contender in every round, in seconds, each round in a new order.
+
+    The order is drawn: in one that merely turns, a contender has the same one before it in nearly every round, and what
+    that one left in the caches counts for or against it.
+    """
     names = list(steps)
     for _ in range(2):
         for name in names:
             steps[name]()
     times: dict[str, list[float]] = {name: [] for name in names}
-    for turn in range(number):
-        shift = turn % len(names)
-        for name in names[shift:] + names[:shift]:
+    order = random.Random(0)
+    for _ in range(number):
+        for name in order.sample(names, len(names)):
             start = clock()
             steps[name]()
             times[name].append(clock() - start)

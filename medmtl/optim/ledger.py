@@ -21,7 +21,7 @@ class Ledger:
 
     def add(self, losses: Mapping[str, TaskLoss]) -> None:
         """Enters the losses of one micro-batch, without their graph."""
-        self._entries += [(task, loss.count, _readable(loss.sum)) for task, loss in losses.items()]
+        self._entries += [(task, loss.count, loss.sum.detach()) for task, loss in losses.items()]
 
     def means(self, counts: Mapping[str, int], reducer: Reducer) -> dict[str, float]:
         """Mean losses over all that was entered, on all processes.
@@ -33,7 +33,7 @@ class Ledger:
         Raises:
             TrainingError: A mean that is not finite, or another count than promised.
         """
-        values = torch.stack([entry[2] for entry in self._entries]).tolist() if self._entries else []
+        values = _read([value for _, _, value in self._entries])
         sums = dict.fromkeys(counts, 0.0)
         seen = dict.fromkeys(counts, 0)
         for (task, count, _), value in zip(self._entries, values, strict=True):
@@ -48,8 +48,12 @@ class Ledger:
         return means
 
 
-def _readable(value: Tensor) -> Tensor:
-    return value.detach().reshape(()).to(torch.promote_types(value.dtype, torch.float32))
+def _read(values: list[Tensor]) -> list[float]:
+    """The numbers: one by one where that waits for nothing, else in one transfer."""
+    if not values or values[0].device.type == "cpu":
+        return [value.item() for value in values]
+    wide = [value.reshape(()).to(torch.promote_types(value.dtype, torch.float32)) for value in values]
+    return torch.stack(wide).tolist()
 
 
 def _check_count(task: str, found: int, promised: int) -> None:

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from medmtl.optim.base import Batch, Buffers, Forward, Gradients, Problem, TaskLoss, Window
 from medmtl.optim.buffers import cuda_devices
 from medmtl.optim.checks import check_graph, check_number
-from medmtl.optim.gradients import add_gradients, aligned, norm_of
+from medmtl.optim.gradients import add_gradients, aligned, backward_of, norm_of
 from medmtl.optim.ledger import Ledger
 from medmtl.optim.reduction import Reducer, SingleProcess
 from medmtl.optim.results import Commit, TaskGradient, WindowLosses
@@ -122,17 +122,17 @@ class Services:
         """
         for parameter in self._parameters.values():
             parameter.grad = None
-        ledger = Ledger()
-        factor = self._taker.factor
+        ledger, factor = Ledger(), self._taker.factor
         for losses in self._passes(window, counts, measured, forward or self.problem.losses):
             ledger.add(losses)
-            terms = [loss.sum * (factor * weights[task] / counts[task]) for task, loss in losses.items()]
-            if terms:
-                sum(terms[1:], terms[0]).backward()
+            if losses:
+                slopes = [factor * weights[task] / counts[task] for task in losses]
+                backward_of([loss.sum for loss in losses.values()], slopes)
         means = ledger.means(counts, self.reducer)
-        found = {name: p.grad for name, p in self._parameters.items() if p.grad is not None}
-        for name, gradient in self._taker.finish(found).items():  # other processes may have reached more parameters
-            self._parameters[name].grad = gradient
+        if self.reducer.world > 1 or factor != 1.0:
+            found = {name: p.grad for name, p in self._parameters.items() if p.grad is not None}
+            for name, gradient in self._taker.finish(found).items():  # other processes may have reached more parameters
+                self._parameters[name].grad = gradient
         return means
 
     def task_gradients(
@@ -237,13 +237,13 @@ class Services:
         means = ledger.means(counts, self.reducer)
         done = [self._taker.result(task, rows[task], counts[task], means[task]) for task in counts]
         finite = all(result.finite for result in done)
-        return tuple(replace(result, finite=finite) for result in done)
+        return tuple(done if finite else (replace(result, finite=False) for result in done))
 
     def _norms(self, parameters: Sequence[nn.Parameter]) -> tuple[float, float]:
         """The norm over the network's gradients, and over all, a method's own parameters included."""
-        network = norm_of(p.grad for p in parameters if p.grad is not None and id(p) in self._known)
-        own = norm_of(p.grad for p in parameters if p.grad is not None and id(p) not in self._known)
-        return network, network + own
+        reached = [(id(p) in self._known, p.grad) for p in parameters if p.grad is not None]
+        norm = norm_of(gradient for network, gradient in reached if network)
+        return norm, norm + norm_of(gradient for network, gradient in reached if not network)
 
     def _clip(self, parameters: Sequence[nn.Parameter], norm: float) -> None:
         if self.clip_norm is not None and norm > self.clip_norm:

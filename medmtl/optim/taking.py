@@ -60,9 +60,9 @@ class GradientTaker:
             check_checkpointing(task, losses[task])
             self._seen.add(task)
         last = next(reversed(losses))
-        loss = losses[task].sum * (self.factor / counts[task])
+        factor = self.factor / counts[task]
         try:
-            return gradients_of(loss, self._parameters, keep_graph=keep or task != last)
+            return gradients_of(losses[task].sum, self._parameters, keep_graph=keep or task != last, factor=factor)
         except RuntimeError:
             check_trainable(self._parameters)
             raise

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
+from torch import Tensor
 
 from medmtl.config import RunConfig
 from medmtl.data.loading import Batch
@@ -169,11 +170,16 @@ class Trainer:
             report = train_step(self.method, self.services, here, step=step, total=self.total, warmup=warmup)
         except LossUnusable as error:
             if not isinstance(error, LossNotFiniteAfterStep):  # that one follows a step: statistics belong to it
-                for buffer, before in zip(self.problem.network.buffers(), buffers, strict=True):
-                    buffer.copy_(before)
+                self._restore(buffers)
             return self._unusable(error, here)
+        if report.skipped:  # an overflow leaves no trace in running statistics either
+            self._restore(buffers)
         self.probing.remember(report.weights)
         return report
+
+    def _restore(self, buffers: Sequence[Tensor]) -> None:
+        for buffer, before in zip(self.problem.network.buffers(), buffers, strict=True):
+            buffer.copy_(before)
 
     def _unusable(self, error: LossUnusable, window: Sequence[Sequence[Batch]]) -> StepReport:
         """Names step and images; goes on without the update where the configuration says so."""

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medmtl.optim.cooperative.flatness import adaptive_ascent, ascent, clamp_to_box
+from medmtl.optim.cooperative.flatness import adaptive_ascent, ascent, clamp_to_box, noise_scale
 from medmtl.optim.cooperative.noise import SampleNoise
 
 N, D = 5, 4
@@ -72,6 +72,23 @@ def test_a_sample_without_gradient_is_not_moved() -> None:
         assert torch.isfinite(step).all()
         assert not step[2].any()
         assert step[1].any()
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_steps_and_noise_in_half_precision_are_those_of_single_precision(kind: torch.dtype) -> None:
+    """A sample without gradient, features whose squares leave fp16's range, and gradients that are large by a scale."""
+    z = [(part * 400).to(kind) for part in features()]
+    g = [(part * 3000).to(kind) for part in features(1)]
+    for part in g:
+        part[2] = 0
+    single = [[part.float() for part in parts] for parts in (z, g)]
+    for step in (lambda a, b: ascent(a, b, 0.1, relative=True), lambda a, b: adaptive_ascent(a, b, 0.1)):
+        for half, whole in zip(step(z, g), step(*single), strict=True):
+            assert half.dtype == kind
+            torch.testing.assert_close(half.float(), whole, rtol=1e-2, atol=1e-2)
+    for half, whole in zip(z, single[0], strict=True):
+        scale = noise_scale(half, 0.1, relative=True)
+        torch.testing.assert_close(scale.float(), noise_scale(whole, 0.1, relative=True), rtol=1e-2, atol=0)
 
 
 @pytest.mark.parametrize(("law", "variance"), [("uniform", 1.0), ("gaussian", 1.0)])

@@ -15,6 +15,7 @@ from torch import nn
 
 from medmtl.errors import ConfigError, TrainingError
 from medmtl.optim import MultiAdaptiveOptimizer, Services, make_method
+from medmtl.optim.pertask.pieces import KEPT_PACKINGS, Packing, chunks_of
 
 RULES = [
     (form, momentum, combine)
@@ -210,6 +211,21 @@ def test_chunks_change_no_bit(chunk: int, layout) -> None:
             stage(optimizer, rows)
         ends.append({"w": weight.detach().clone(), "b": bias.detach().clone()})
     assert_same(*ends)
+
+
+def test_packings_are_remembered_by_their_parameters_and_bounded() -> None:
+    packing = Packing()
+    named = [(name, nn.Parameter(torch.zeros(6, 2))) for name in "abc"]
+    first = packing.chunks(named, 20, whole=False, fused=False)
+    assert packing.chunks(list(named), 20, whole=False, fused=False) is first
+    assert first == list(chunks_of(named, 20))
+    assert packing.chunks(named, 8, whole=False, fused=False) == list(chunks_of(named, 8))
+    assert packing.chunks(named[1:], 20, whole=False, fused=False) == list(chunks_of(named[1:], 20))
+    others = [(name, nn.Parameter(torch.zeros(6, 2))) for name in "abc"]
+    assert packing.chunks(others, 20, whole=False, fused=False)[0][0].parameter is others[0][1]
+    for entries in range(30, 130):
+        packing.chunks(named, entries, whole=False, fused=False)
+    assert len(packing._known) <= KEPT_PACKINGS
 
 
 # Use on its own.

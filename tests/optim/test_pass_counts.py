@@ -10,6 +10,7 @@ from programs import program
 from medmtl.optim import Services, make_method
 
 counter = program("benchmarks/pass_counter.py")
+turns = program("benchmarks/balancing_mtcl.py")
 MEASURING = "1 without gradient when a window has several micro-batches"
 SOME_LABELS = {"b": range(6), "a": [0]}
 
@@ -140,3 +141,23 @@ def test_the_counter_can_count_too_much() -> None:
         torch.autograd.grad(problem.losses(batch, ("a",), "update")["a"].sum, last)
     with pytest.raises(AssertionError, match="end within trunk"):
         passes()
+
+
+@pytest.mark.parametrize("form", turns.FORMS)
+@pytest.mark.parametrize("k", [2, 3])
+def test_a_turn_is_what_the_benchmark_writes_by_hand(form: str, k: int) -> None:
+    """Passes counted alike and, where nothing is drawn, the same weights: the floor leaves no work out."""
+    size = turns.Size((8,), 8, 3)
+    arguments = turns.FORMS[form]
+    mine = turns.passes(lambda net: turns.ours(net, "mtcl", **arguments), turns.Cooperative(size, k))
+    heads = 1 + ("noise" in form) * turns.DRAWS + (form == "ascent")
+    assert mine == turns.passes(lambda net: turns.floor(net, form), turns.Cooperative(size, k))
+    assert mine == f"1 / {k - 1} / 1 / {heads} / 1"
+    if "noise" not in form:
+        nets = turns.Cooperative(size, k), turns.Cooperative(size, k)
+        steps = turns.ours(nets[0], "mtcl", **arguments), turns.floor(nets[1], form)
+        for _ in range(2 * k):
+            for step in steps:
+                step()
+        for one, other in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from optim_toys import TASKS, Shared, batch_of, built, sgd
@@ -9,6 +11,7 @@ from torch import nn
 
 from medmtl.errors import ConfigError, TrainingError
 from medmtl.optim import LossScale, Services, TaskLoss
+from medmtl.optim.gradients import backward_of, norm_of
 
 
 def test_counts_need_no_forward_and_drop_absent_tasks() -> None:
@@ -110,6 +113,34 @@ def test_dropout_is_replayed_when_a_window_is_measured_first() -> None:
     measured = services.losses(window, counts)
     losses = services.backward(window, counts, dict.fromkeys(counts, 1.0), measured=measured)
     assert losses == pytest.approx(measured.means, abs=1e-12)
+
+
+@pytest.mark.parametrize("dtypes", [["float32"], ["float64"], ["float32", "float64"], ["float16", "float32"]])
+def test_norms_are_those_of_pytorch_to_the_bit(dtypes: list[str]) -> None:
+    random = torch.Generator().manual_seed(0)
+    sizes = [(3, 4), (), (50_000,), (2, 3, 4, 5)] * 2
+    tensors = [
+        torch.randn(size, generator=random).to(getattr(torch, dtypes[i % len(dtypes)])) for i, size in enumerate(sizes)
+    ]
+    assert norm_of(iter(tensors)) == float(nn.utils.get_total_norm(tensors))
+    assert norm_of([]) == 0.0
+    assert not math.isfinite(norm_of([*tensors, torch.tensor([float("inf")])]))
+
+
+@pytest.mark.parametrize("factors", [(1.0, 1.0, 1.0), (0.3, 0.0, 7.0)])
+def test_slopes_give_the_bits_of_the_weighted_sum(factors: tuple[float, ...]) -> None:
+    ends = []
+    for by_hand in (False, True):
+        problem = Shared().float()
+        batch = batch_of()
+        batch = {"x": batch["x"].float(), "y": {task: y.float() for task, y in batch["y"].items()}}
+        sums = [loss.sum for loss in problem.losses(batch, TASKS, "update").values()]
+        if by_hand:
+            sum(total * factor for total, factor in zip(sums, factors, strict=True)).backward()
+        else:
+            backward_of(sums, factors)
+        ends.append([parameter.grad for parameter in problem.parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(*ends, strict=True))
 
 
 def test_loss_scale_grows_and_shrinks() -> None:

@@ -90,3 +90,24 @@ def test_losses_that_a_step_spoiled_can_be_passed_over(small_config, tmp_path, s
     assert skipped(tmp_path / "run") == ["0", "1"] + ["0"] * (result.steps - 2)
     state = load_checkpoint(tmp_path / "run/checkpoints/last.pt")
     assert all(torch.isfinite(logit) for logit in state["method"]["own"]["logits"].values())
+
+
+def test_an_overflow_leaves_running_statistics_and_weights_as_they_were(small_config, tmp_path, monkeypatch):
+    process, seen = Trainer._process, []
+
+    def watched(self, engine, window):
+        before = {key: value.clone() for key, value in self.problem.network.state_dict().items()}
+        hit = self.standing.step == 1
+        hooks = [p.register_hook(lambda g: g * float("inf")) for p in self.problem.network.parameters() if hit]
+        report = process(self, engine, window)
+        for hook in hooks:
+            hook.remove()
+        after = self.problem.network.state_dict()
+        seen.append((report.skipped, sorted(key for key in before if not torch.equal(before[key], after[key]))))
+        return report
+
+    monkeypatch.setattr(Trainer, "_process", watched)
+    train(small_config(training={"epochs": 1}), tmp_path / "run", progress=QUIET)
+    assert seen[1] == (True, [])
+    assert not seen[0][0]
+    assert any("running_mean" in key for key in seen[0][1])

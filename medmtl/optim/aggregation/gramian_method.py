@@ -33,12 +33,15 @@ class GramianMethod(Aggregation):
         """
         tasks = list(losses)
         weights = dict.fromkeys(tasks, 1.0)
-        places = [place for place in self._order(tasks) if products[place, place] > 0]
+        squares = products.diagonal().tolist()
+        places = [place for place in self._order(tasks) if squares[place] > 0]
         if len(places) < 2:
             return weights, _nothing
         names = [tasks[place] for place in places]
-        seen = self.rule.prepare(products[places][:, places], {name: losses[name] for name in names})
-        index = torch.tensor([sorted(self.tasks).index(name) for name in names])
+        chosen = torch.tensor(places)
+        seen = self.rule.prepare(products[chosen[:, None], chosen], {name: losses[name] for name in names})
+        ranks = sorted(self.tasks)
+        index = torch.tensor([ranks.index(name) for name in names])
         self._lend(names, index, seen)
         state = None if self._random is None else self._random.get_state()
         values, after = drawn(state, lambda: self._call(seen))

@@ -29,10 +29,12 @@ def ascent(tensors: Sequence[Tensor], gradients: Sequence[Tensor], radius: float
     Returns:
         ε_j, detached; zero for a sample without gradient.
     """
-    lengths = [_norms(tensor) if relative else tensor.new_ones(len(tensor)) for tensor in tensors]
-    total = torch.stack([(c * _norms(g)) ** 2 for c, g in zip(lengths, gradients, strict=True)]).sum(0).sqrt()
+    wide = [_wide(g) for g in gradients]
+    lengths = [_norms(z) if relative else g.new_ones(len(g)) for z, g in zip(tensors, wide, strict=True)]
+    total = torch.stack([(c * _norms(g)) ** 2 for c, g in zip(lengths, wide, strict=True)]).sum(0).sqrt()
     factor = radius / (total + _TINY)
-    return [(g.detach() * _rows(factor * c**2, g)).detach() for c, g in zip(lengths, gradients, strict=True)]
+    steps = [g * _rows(factor * c**2, g) for c, g in zip(lengths, wide, strict=True)]
+    return [step.to(z.dtype) for step, z in zip(steps, tensors, strict=True)]
 
 
 def adaptive_ascent(tensors: Sequence[Tensor], gradients: Sequence[Tensor], radius: float) -> list[Tensor]:
@@ -43,10 +45,12 @@ def adaptive_ascent(tensors: Sequence[Tensor], gradients: Sequence[Tensor], radi
         gradients: Gradients g_j, of the same shapes.
         radius: ρ.
     """
-    scaled = [tensor.abs() * g for tensor, g in zip(tensors, gradients, strict=True)]
+    sizes = [_wide(z).abs() for z in tensors]
+    scaled = [size * _wide(g) for size, g in zip(sizes, gradients, strict=True)]
     total = torch.stack([_norms(s) ** 2 for s in scaled]).sum(0).sqrt()
     factor = radius / (total + _TINY)
-    return [(tensor.abs() * s * _rows(factor, s)).detach() for tensor, s in zip(tensors, scaled, strict=True)]
+    steps = [size * s * _rows(factor, s) for size, s in zip(sizes, scaled, strict=True)]
+    return [step.to(z.dtype) for step, z in zip(steps, tensors, strict=True)]
 
 
 def noise_scale(tensor: Tensor, strength: float, *, relative: bool) -> Tensor:
@@ -55,7 +59,8 @@ def noise_scale(tensor: Tensor, strength: float, *, relative: bool) -> Tensor:
     Returns:
         (n, 1, ...), to be multiplied with noise of unit variance.
     """
-    rows = tensor.detach().flatten(1) if tensor.ndim > 1 else tensor.detach()[:, None]
+    wide = _wide(tensor)
+    rows = wide.flatten(1) if tensor.ndim > 1 else wide[:, None]
     deviation = rows.square().mean(1).sqrt() * strength if relative else torch.full_like(rows[:, 0], strength)
     return _rows(deviation, tensor)
 
@@ -76,8 +81,12 @@ def clamp_to_box(parameters: Sequence[Tensor], origins: Sequence[Tensor], share:
 
 def _norms(tensor: Tensor) -> Tensor:
     """Norm of each row, (n,), in at least float32."""
-    wide = tensor.detach().to(torch.promote_types(tensor.dtype, torch.float32))
-    return wide.reshape(len(wide), -1).norm(dim=1)  # type: ignore[no-any-return]
+    return _wide(tensor).reshape(len(tensor), -1).norm(dim=1)  # type: ignore[no-any-return]
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """In at least float32: squares and the factor of a sample without gradient (0 times 1e11) leave fp16's range."""
+    return tensor.detach().to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def _rows(values: Tensor, like: Tensor) -> Tensor:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from medmtl.errors import ConfigError
@@ -28,6 +27,7 @@ from medmtl.optim.base import (
 from medmtl.optim.checks import check_choice, check_number
 from medmtl.optim.cooperative.flatness import clamp_to_box
 from medmtl.optim.cooperative.objective import FLATNESS, Flatness, Place, TurnLoss, joint_losses, turn_loss
+from medmtl.optim.cooperative.ownership import check_partition, trainable_of
 from medmtl.optim.cooperative.trace import Trace
 from medmtl.optim.cooperative.turns import ORDERS, WARMUP, Turns
 from medmtl.optim.cooperative.weightspace import weight_turn_loss
@@ -147,8 +147,8 @@ class MTCL(Method):
                 remedy="use target=others, or a problem with lend_with",
             )
         self.turns = Turns(tuple(problem.tasks), *self._schedule)
-        self._owned = {task: _trainable(self.problem, task) for task in problem.tasks}
-        _check_partition(self._owned)
+        self._owned = {task: trainable_of(self.problem, task) for task in problem.tasks}
+        check_partition(self._owned)
         self._by_task = {task: optimizer_factory(named) for task, named in self._owned.items()}
         self._origins: dict[str, list[Tensor]] = {}
         self._trace: tuple[int, Trace] | None = None  # the phase that it belongs to, and what was seen before it
@@ -171,20 +171,21 @@ class MTCL(Method):
         return StepReport(losses=losses, weights=weights, norm=done.norm, skipped=done.skipped)
 
     def _turn(self, task: str, window: Window, counts: dict[str, int], services: Services) -> StepReport:
-        clean, flat, before = Ledger(), Ledger(), 0
+        clean, flat, before, finite = Ledger(), Ledger(), 0, True
 
         def losses(batch: Batch, tasks: tuple[str, ...], buffers: Buffers) -> dict[str, TaskLoss]:
-            nonlocal before
+            nonlocal before, finite
             scale = services.scale.value if services.scale else 1.0
             place = Place(self.step, before, services.reducer.rank, services.reducer.world, scale)
             found = self._turn_loss(batch, task, buffers, place, services)
             before += found.samples
+            finite = finite and found.finite
             clean.add({task: found.clean})
             flat.add({task: found.flat})
             return {task: found.mixed(self.flatness.mix)}
 
         services.backward(window, counts, {task: 1.0}, forward=losses)
-        done = services.commit([self._by_task[task]])
+        done = services.commit([self._by_task[task]], finite=finite)
         if not done.skipped:
             self._clamp(task)
         return StepReport(
@@ -233,18 +234,3 @@ class MTCL(Method):
             task: [v.to(p.device, p.dtype) for v, (_, p) in zip(values, self._owned[task], strict=True)]
             for task, values in state["origins"].items()
         }
-
-
-def _trainable(problem: SplitProblem, task: str) -> list[tuple[str, nn.Parameter]]:
-    named = [(name, parameter) for name, parameter in problem.parameters_of(task) if parameter.requires_grad]
-    if not named:
-        raise ConfigError("the task's sub-model has nothing to train", where=f"task '{task}'")
-    return named
-
-
-def _check_partition(owned: Mapping[str, list[tuple[str, nn.Parameter]]]) -> None:
-    owners = Counter(id(parameter) for named in owned.values() for _, parameter in named)
-    for task, named in owned.items():
-        for name, parameter in named:
-            if owners[id(parameter)] > 1:
-                raise ConfigError("a parameter belongs to two sub-models", where=f"task '{task}'", found=name)

@@ -77,11 +77,13 @@ class TurnLoss:
         clean: Its own loss.
         flat: The loss under perturbation (mean over the draws); the clean one where there is none.
         samples: How many samples the features held.
+        finite: False where the ascent overflowed under a loss scale: there was no step, and the update must be skipped.
     """
 
     clean: TaskLoss
     flat: TaskLoss
     samples: int
+    finite: bool = True
 
     def mixed(self, mix: float) -> TaskLoss:
         """(1 - mix) clean + mix flat."""
@@ -124,13 +126,27 @@ def turn_loss(
         check_graph({task: clean})
     if not inputs or not clean.count:
         return TurnLoss(clean, clean, samples_of(inputs) if inputs else 0)
+    steps: list[Tensor] = []
+    finite = True
+    if flatness.kind in ASCENTS:
+        steps, finite = settled(_ascent_step(inputs, clean.sum * place.loss_scale, flatness), place.loss_scale)
     losses = []
-    for moved in _moved(inputs, clean, flatness, place):
+    for moved in _moved(inputs, steps, flatness, place):
         tree = rebuilt(perturbed, moved)
         mine, theirs = (tree, others) if flatness.target == "own" else (own, tree)
         losses.append(problem.predict(batch, task, mine, theirs, "frozen").sum)
     flat = TaskLoss(torch.stack(losses).mean(0), clean.count)
-    return TurnLoss(clean, flat, samples_of(inputs))
+    return TurnLoss(clean, flat, samples_of(inputs), finite)
+
+
+def settled(steps: list[Tensor], loss_scale: float) -> tuple[list[Tensor], bool]:
+    """Steps of an ascent, or none at all where its gradient overflowed under a loss scale; and whether it did not.
+
+    Without a loss scale nothing is looked at: what is not finite then shows in the loss, which is an error.
+    """
+    if loss_scale == 1.0 or all(bool(step.isfinite().all()) for step in steps):
+        return steps, True
+    return [torch.zeros_like(step) for step in steps], False
 
 
 def joint_losses(problem: SplitProblem, batch: Batch, tasks: tuple[str, ...], buffers: Buffers) -> dict[str, TaskLoss]:
@@ -150,11 +166,12 @@ def joint_losses(problem: SplitProblem, batch: Batch, tasks: tuple[str, ...], bu
     }
 
 
-def _moved(inputs: Sequence[Tensor], clean: TaskLoss, flatness: Flatness, place: Place) -> Iterator[list[Tensor]]:
+def _moved(
+    inputs: Sequence[Tensor], steps: Sequence[Tensor], flatness: Flatness, place: Place
+) -> Iterator[list[Tensor]]:
     """The features at each perturbed place; one's own keep their graph, so that the encoder learns from them, too."""
     bases = inputs if flatness.target == "own" else [z.detach() for z in inputs]
     if flatness.kind in ASCENTS:
-        steps = _ascent_step(inputs, clean.sum * place.loss_scale, flatness)
         yield [base + step for base, step in zip(bases, steps, strict=True)]
         return
     numbers = place.numbers(samples_of(inputs))

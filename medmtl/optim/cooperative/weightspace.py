@@ -17,7 +17,7 @@ from medmtl.optim.base import Batch, Buffers, TaskLoss, WeightSplitProblem
 from medmtl.optim.checks import check_graph
 from medmtl.optim.cooperative.flatness import adaptive_ascent, ascent
 from medmtl.optim.cooperative.noise import SampleNoise
-from medmtl.optim.cooperative.objective import ASCENTS, Flatness, Place, TurnLoss, lent
+from medmtl.optim.cooperative.objective import ASCENTS, Flatness, Place, TurnLoss, lent, settled
 from medmtl.optim.cooperative.trees import detached
 from medmtl.optim.reduction import Reducer
 
@@ -56,11 +56,12 @@ def weight_turn_loss(
         check_graph({task: clean})
     if not others:
         return TurnLoss(clean, clean, 0)
-    losses = [
-        problem.predict(batch, task, own, _lent_with(problem, batch, weights), "frozen").sum
-        for weights in _perturbed(problem, batch, task, detached(own), flatness, place, reducer)
-    ]
-    return TurnLoss(clean, TaskLoss(torch.stack(losses).mean(0), clean.count), 0)
+    finite = True
+    losses = []
+    for weights, settles in _perturbed(problem, batch, task, detached(own), flatness, place, reducer):
+        losses.append(problem.predict(batch, task, own, _lent_with(problem, batch, weights), "frozen").sum)
+        finite = finite and settles
+    return TurnLoss(clean, TaskLoss(torch.stack(losses).mean(0), clean.count), 0, finite)
 
 
 def _perturbed(
@@ -71,14 +72,16 @@ def _perturbed(
     flatness: Flatness,
     place: Place,
     reducer: Reducer,
-) -> Iterator[Weights]:
+) -> Iterator[tuple[Weights, bool]]:
+    """The others' perturbed weights, and whether there was no overflow on the way to them."""
     weights = {other: _weights(problem.parameters_of(other)) for other in problem.tasks if other != task}
     names = [(other, name) for other, named in weights.items() for name in named]
     values = [weights[other][name] for other, name in names]
     if flatness.kind in ASCENTS:
         inputs = [value.requires_grad_() for value in values]
-        steps = _ascent_step(problem, batch, task, own, weights, inputs, flatness, place, reducer)
-        yield _by_task(names, [v.detach() + step for v, step in zip(values, steps, strict=True)])
+        found = _ascent_step(problem, batch, task, own, weights, inputs, flatness, place, reducer)
+        steps, finite = settled(found, place.loss_scale)
+        yield _by_task(names, [v.detach() + step for v, step in zip(values, steps, strict=True)]), finite
         return
     noise = SampleNoise(flatness.seed, flatness.kind)
     for draw in range(flatness.draws):
@@ -87,7 +90,7 @@ def _perturbed(
             moved = noise.perturb(
                 rows, flatness.radius, relative=flatness.relative, step=place.step, draw=draw, samples=[0], sign=sign
             )
-            yield _by_task(names, [value[0] for value in moved])
+            yield _by_task(names, [value[0] for value in moved]), True
 
 
 def _ascent_step(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from medmtl.optim.base import Gradients
 from medmtl.optim.checks import check_number
 from medmtl.optim.pertask import updates
 from medmtl.optim.pertask.groups import check_betas, check_group, check_rule, named_groups
-from medmtl.optim.pertask.pieces import Piece, chunks_of
+from medmtl.optim.pertask.pieces import Packing, Piece
 from medmtl.optim.pertask.staging import Row, Staged, checked, rows_of
 
 
@@ -88,6 +88,7 @@ class MultiAdaptiveOptimizer(Optimizer):
         super().__init__(named_groups(params), {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
         for group in self.param_groups:
             check_group("optimizer", group, form)
+        self._packing = Packing()
         self._staged: dict[str, Staged] = {}
         self._update: Gradients = {}
         self._reached: Counter[str] = Counter()
@@ -224,10 +225,9 @@ class MultiAdaptiveOptimizer(Optimizer):
             if write and self.rule.shared and name in self._reached:
                 updates.count_shared_step(self.state[parameter], parameter)
 
-    def _chunks(self, group: Mapping[str, Any], names: Iterable[str]) -> Iterator[list[Piece]]:
-        wanted = set(names)
-        named = [pair for pair in zip(group["param_names"], group["params"], strict=True) if pair[0] in wanted]
-        return chunks_of(named, self.chunk, whole=not self.rule.kind.second, fused=self.rule.one_kernel)
+    def _chunks(self, group: Mapping[str, Any], names: Container[str]) -> list[list[Piece]]:
+        named = [pair for pair in zip(group["param_names"], group["params"], strict=True) if pair[0] in names]
+        return self._packing.chunks(named, self.chunk, whole=not self.rule.kind.second, fused=self.rule.one_kernel)
 
     def _totals(self, chunk: Sequence[Piece]) -> list[Tensor]:
         """The sums so far: views of what is kept, new zeros where nothing is."""

@@ -10,6 +10,7 @@ from torch import Tensor
 CPU_ENTRIES = 1 << 16
 CPU_FUSED_ENTRIES = 1 << 18  # one kernel reads everything once: the cache matters less than the number of calls
 DEVICE_ENTRIES = 1 << 24
+KEPT_PACKINGS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,24 @@ def chunks_of(
             held += piece.entries
     if chunk:
         yield chunk
+
+
+class Packing:
+    """`chunks_of`, remembered by the parameters that are packed: a step packs the same ones as the step before."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], list[list[Piece]]] = {}
+
+    def chunks(
+        self, named: list[tuple[str, Tensor]], entries: int | None, *, whole: bool, fused: bool
+    ) -> list[list[Piece]]:
+        """As `chunks_of`; the pieces hold their parameters, so that an identity stands for one parameter only."""
+        key = (entries, whole, fused, *[id(parameter) for _, parameter in named])
+        if key not in self._known:
+            if len(self._known) >= KEPT_PACKINGS:
+                self._known.clear()
+            self._known[key] = list(chunks_of(named, entries, whole=whole, fused=fused))
+        return self._known[key]
 
 
 def _cut(name: str, parameter: Tensor, limit: int) -> Iterator[Piece]:
