@@ -1,7 +1,7 @@
 """Keeps the records of runs beside the documents, and makes docs/results.md out of them.
 
     python scripts/make_results.py runs/idrid-baseline-0 runs/frangi-drive    keep these runs' records, then make the page
-    python scripts/make_results.py comparisons/seeds-against-baseline         the same of what medmtl lesiondiff wrote
+    python scripts/make_results.py comparisons/seeds-against-baseline         the same of what medmtl lesiondiff or compare wrote
     python scripts/make_results.py                                            make the page from the records kept
     python scripts/make_results.py --check                                    say whether the page is up to date
 
@@ -32,6 +32,8 @@ from medmtl.reporting.tables import DASH, format_number, markdown_table
 DOCS = Path(__file__).parents[1] / "docs"
 RECORDS = DOCS / "results" / "runs"
 COMPARISONS = DOCS / "results" / "comparisons"
+METHODS = DOCS / "results" / "methods"
+TABLE = "table.md"
 LEGEND = """A column is a configuration of that name in [configs](../configs), or a method without training. A cell is the mean over seeds ± their
 standard deviation, and in brackets the number of seeds; with one seed it is that seed's figure. Aims were set before the runs.
 """
@@ -42,10 +44,22 @@ def keep(run: Path) -> None:
     if not (run / "run.json").exists() and (run / "metrics.json").exists():
         keep_figures(run / "metrics.json", COMPARISONS / run.name / "metrics.json")
         return
+    if (run / TABLE).exists():
+        keep_comparison(run)
+        return
     target = RECORDS / run.name
     shutil.rmtree(target, ignore_errors=True)
     for source in [run / "config.yaml", run / "run.json", *sorted(run.glob("evaluation/*/metrics.json"))]:
         keep_figures(source, target / source.relative_to(run))
+
+
+def keep_comparison(folder: Path) -> None:
+    """Copies the tables of one comparison, what it chose and its looks at test data."""
+    for name in (TABLE, "intervals.md", "table.csv", "selection.json", "ledger.csv"):
+        if (folder / name).exists():
+            target = METHODS / folder.name / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / name, target)
 
 
 def keep_figures(source: Path, copy: Path) -> None:
@@ -80,7 +94,25 @@ def page() -> str:
     }
     apart = [(folder, name) in by_lesion for folder, name in zip(frame["folder"], frame["evaluation"], strict=True)]
     every = render_results(frame[~pd.Series(apart, index=frame.index, dtype=bool)])
-    return f"{preface}## In short\n\n{LEGEND}\n{headlines}{compared}\n## Every figure\n\n{every}"
+    return f"{preface}## In short\n\n{LEGEND}\n{headlines}{compared}{methods()}\n## Every figure\n\n{every}"
+
+
+def methods() -> str:
+    """The tables of ``medmtl compare``: a section a comparison, intervals folded; empty without any."""
+    sections = []
+    for folder in sorted(path.parent for path in METHODS.glob(f"*/{TABLE}")):
+        table, more = ((folder / name).read_text(encoding="utf-8") for name in (TABLE, "intervals.md"))
+        told = (
+            f"Records: [{folder.name}](results/methods/{folder.name}), with what was chosen and the looks at test data."
+        )
+        folded = f"<details>\n<summary>Choices and intervals</summary>\n\n{more}\n</details>\n"
+        sections.append(f"### configs/compare/{folder.name}.yaml\n\n{told}\n\n{table}\n{folded}")
+    return "\n## Methods compared\n\n" + METHODS_LEGEND + "\n" + "\n".join(sections) if sections else ""
+
+
+METHODS_LEGEND = """`medmtl compare`: mean ± standard deviation over seeds; Δm is the mean relative loss against the single-task networks (lower is
+better), Δp the mean gain (higher is better). Learning rates and weights were chosen by validation ([how](comparing.md)).
+"""
 
 
 COMPARED = (

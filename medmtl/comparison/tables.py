@@ -1,4 +1,4 @@
-"""One table in three forms: CSV with full precision, Markdown and LaTeX for people."""
+"""One table in three forms: CSV with full precision, Markdown and LaTeX for people; and its intervals as Markdown."""
 
 from __future__ import annotations
 
@@ -160,7 +160,15 @@ def table_texts(rows: Sequence[Row], results: Results, plan: Plan) -> dict[str, 
         "table.csv": csv_text(full_frame(rows, results)),
         "table.md": markdown,
         "table.tex": _latex(short),
+        "intervals.md": _intervals(rows, results, plan),
     }
+
+
+def _intervals(rows: Sequence[Row], results: Results, plan: Plan) -> str:
+    chosen = pd.DataFrame([{"row": row.name, "chosen on validation": said_choice(row)} for row in rows])
+    frames = [chosen, delta_frame(rows, plan), interval_frame(rows, results, plan)]
+    tables = (markdown_table(list(map(str, f.columns)), f.itertuples(index=False, name=None)) for f in frames)
+    return "\n".join(table for table, frame in zip(tables, frames, strict=True) if not frame.empty)
 
 
 def _latex(frame: pd.DataFrame) -> str:

@@ -66,7 +66,16 @@ def test_from_a_spec_to_a_table(spec: Path):
     assert done.cells == 3 * SERIES
     assert executor.closed
     assert list(done.table["row"]) == ["single_task", "equal", "uw_so", "fixed"]
-    for name in ("table.csv", "table.md", "table.tex", "index.html", "ledger.csv", "selection.json", "cells.json"):
+    for name in (
+        "table.csv",
+        "table.md",
+        "table.tex",
+        "intervals.md",
+        "index.html",
+        "ledger.csv",
+        "selection.json",
+        "cells.json",
+    ):
         assert (done.folder / name).stat().st_size > 0
     assert len((done.folder / "ledger.csv").read_text().splitlines()) == 3 * SERIES
 
@@ -243,7 +252,7 @@ def test_a_signal_stops_cleanly_and_a_second_call_goes_on(spec: Path, number: in
 @pytest.mark.usefixtures("real_page")
 def test_the_tables_are_the_same_for_the_same_cells(spec: Path):
     done = compared(spec, FakeExecutor())
-    names = ["table.csv", "table.md", "table.tex", "index.html"]
+    names = ["table.csv", "table.md", "table.tex", "intervals.md", "index.html"]
     before = [(done.folder / name).read_bytes() for name in names]
     for name in names:
         (done.folder / name).unlink()

@@ -56,6 +56,29 @@ def test_keeping_a_run_copies_its_records_only(script, tmp_path, monkeypatch):
     assert kept == {"a/config.yaml", "a/run.json", "a/evaluation/m-test/metrics.json"}
 
 
+def test_a_comparison_of_methods_is_shown_with_its_intervals_folded(script, tmp_path, monkeypatch):
+    monkeypatch.setattr(script, "METHODS", tmp_path / "kept")
+    assert script.methods() == ""
+    out = tmp_path / "comparisons/mine"
+    for name in (
+        "table.md",
+        "intervals.md",
+        "table.csv",
+        "selection.json",
+        "ledger.csv",
+        "index.html",
+        "cells/a/b.log",
+    ):
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text(f"<{name}>\n")
+    script.keep(out)
+    kept = {path.name for path in (tmp_path / "kept/mine").iterdir()}
+    assert kept == {"table.md", "intervals.md", "table.csv", "selection.json", "ledger.csv"}
+    text = script.methods()
+    assert text.index("### configs/compare/mine.yaml") < text.index("<table.md>") < text.index("<details>")
+    assert text.index("<details>") < text.index("<intervals.md>") < text.index("</details>")
+
+
 def means(**runs: list[float]) -> pd.DataFrame:
     rows = [
         {"run": name, "folder": f"{name}-{seed}", "seed": seed, "value": value, "config": name, "n": 20}
