@@ -185,7 +185,8 @@ def ranking(images: Sequence[Matches], counting: Counting = STRICT) -> Ranking:
     second = outcome == Outcome.DUPLICATE
     if counting.lenient:
         gains = np.concatenate([image.gains for image in images] or [empty])
-        hit, second = gains, (hit | second) & (gains == 0)
+        gainless = np.concatenate([image.gainless for image in images] or [np.empty(0, bool)])
+        hit, second = gains, (hit | second) & gainless
     false = outcome == Outcome.FALSE_POSITIVE
     if counting.duplicates == "false_positive":
         false = false | second

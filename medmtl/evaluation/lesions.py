@@ -66,6 +66,8 @@ class Matches:
             goes by. None: as strict counting has it.
         area: Pixels of each lesion, shape (lesions,); None: unknown.
         other: Whether the candidate hits lesions of another class only, shape (n,); None: not asked.
+        elsewhere: Whether the candidate is the first to hit a lesion that is not counted here, shape (n,): lenient
+            counting makes no duplicate of it. None: all lesions are counted.
     """
 
     score: FloatArray
@@ -76,6 +78,7 @@ class Matches:
     first: IntArray | None = None
     area: IntArray | None = None
     other: BoolArray | None = None
+    elsewhere: BoolArray | None = None
 
     def count(self, outcome: Outcome) -> int:
         """How many candidates came to this."""
@@ -93,6 +96,12 @@ class Matches:
         if self.first is not None:
             gains = np.bincount(self.first[self.first >= 0], minlength=len(self.score)).astype(np.int64)
         return gains
+
+    @cached_property
+    def gainless(self) -> BoolArray:
+        """Which candidates are the first to hit no lesion at all, counted here or not, shape (n,)."""
+        none: BoolArray = self.gains == 0
+        return none if self.elsewhere is None else none & ~self.elsewhere
 
 
 def match(

@@ -59,7 +59,16 @@ def _of_size(image: Matches, kept: BoolArray) -> Matches:
         lesions=int(kept.sum()),
         first=None if image.first is None else image.first[kept],
         area=_area(image)[kept],
+        elsewhere=_first_of(image, ~kept),
     )
+
+
+def _first_of(image: Matches, dropped: BoolArray) -> BoolArray:
+    """Which candidates are the first to hit a lesion that is dropped now or was before."""
+    found = np.zeros(len(image.score), dtype=bool) if image.elsewhere is None else image.elsewhere.copy()
+    if image.first is not None:
+        found[image.first[dropped & (image.first >= 0)]] = True
+    return found
 
 
 def by_site(images: Sequence[Matches], sites: Groups) -> dict[str, list[int]]:
