@@ -7,6 +7,7 @@ import math
 from contextlib import contextmanager
 
 import numpy as np
+import picai_eval
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -292,11 +293,10 @@ def square_matches(truth, found, shape=(24, 24)):
     ("scores", "missed", "lost"), [((0.9, 0.8), False, 0.5), ((0.9, 0.9), False, 0.0), ((0.9, 0.8), True, 2 / 3)]
 )
 def test_picai_eval_loses_the_last_point_too_and_agrees_with_one_more_lesion_missed(scores, missed, lost):
-    picai = pytest.importorskip("picai_eval")
     truth = [(2, 2), (12, 12)] + ([(18, 2)] if missed else [])
     found = [(2, 2, scores[0]), (12, 12, scores[1])]
     evidence, mask = picai_case(truth, found)
-    theirs = picai.evaluate(y_det=[evidence], y_true=[mask], num_parallel_calls=1)
+    theirs = picai_eval.evaluate(y_det=[evidence], y_true=[mask], num_parallel_calls=1)
     ours = pooled_froc([square_matches(truth, found)])
     assert theirs.lesion_TPR_at_FPR(1.0) == pytest.approx(lost)
     assert ours.sensitivity_at(1.0).sensitivity == pytest.approx(2 / 3 if missed else 1.0)
@@ -304,7 +304,6 @@ def test_picai_eval_loses_the_last_point_too_and_agrees_with_one_more_lesion_mis
 
 @pytest.mark.parametrize("seed", range(4))
 def test_we_agree_with_picai_eval_on_random_squares_where_a_lesion_is_missed(seed):
-    picai = pytest.importorskip("picai_eval")
     rng, images = np.random.default_rng(seed), []
     scores = iter((rng.permutation(16) + 1).tolist() * 3)  # few distinct values: it takes many for a softmax map
     for _ in range(3):
@@ -313,7 +312,7 @@ def test_we_agree_with_picai_eval_on_random_squares_where_a_lesion_is_missed(see
         found = [(r + int(rng.integers(2)), c, next(scores) / 16) for r, c in cells[:-1] if rng.random() < 0.7]
         images.append(([*dict.fromkeys([*lesions, cells[-1]])], found))
     pairs = [picai_case(*one) for one in images]
-    theirs = picai.evaluate(y_det=[p[0] for p in pairs], y_true=[p[1] for p in pairs], num_parallel_calls=1)
+    theirs = picai_eval.evaluate(y_det=[p[0] for p in pairs], y_true=[p[1] for p in pairs], num_parallel_calls=1)
     curve = pooled_froc([square_matches(*one) for one in images])
     assert theirs.num_lesions == curve.lesions
     for rate in (0.5, 1.0, 2.0):
