@@ -20,6 +20,7 @@ from medmtl.comparison.executors import Executor, Job, Outcome, make_executor
 from medmtl.comparison.executors import process as processes
 from medmtl.comparison.executors.base import last_words
 from medmtl.comparison.executors.local import LocalExecutor
+from medmtl.comparison.executors.ray import stop_file
 from medmtl.comparison.scheduling import Estimate, InterruptedComparison, Scheduler, Task, said_time
 from medmtl.errors import DependencyError, OutputError
 from medmtl.progress import Progress
@@ -258,8 +259,35 @@ def test_ray_does_the_same(monkeypatch: pytest.MonkeyPatch, script: Script, tmp_
     executor.stop()
     (done,) = wait_all(executor)
     assert done.stopped
+    assert not (tmp_path / "late.log").exists()
+    assert not list(tmp_path.glob("*.stop"))
     executor.close()
     assert ray.started == {}
+
+
+def test_a_running_ray_task_is_asked_to_stop_and_an_old_wish_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch, script: Script, tmp_path: Path
+):
+    monkeypatch.setitem(sys.modules, "ray", FakeRay())
+    monkeypatch.chdir(tmp_path)
+    script("trap 'touch saved; exit 143' TERM; touch started; while true; do sleep 0.05; done")
+    one = job(tmp_path)
+    executor = make_executor("ray", 1)
+    stop_file(one).parent.mkdir(parents=True)
+    stop_file(one).touch()  # of an evening that was interrupted
+    executor.submit(one)
+
+    def ask() -> None:
+        while not (tmp_path / "started").exists():
+            time.sleep(0.02)
+        executor.stop()
+
+    other = threading.Thread(target=ask)
+    other.start()
+    (done,) = wait_all(executor)
+    other.join()
+    assert (done.code, done.stopped, (tmp_path / "saved").exists()) == (143, True, True)
+    assert not stop_file(one).exists()
 
 
 def test_a_lost_machine_is_a_failed_cell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -293,7 +321,7 @@ def test_a_local_ray(tmp_path: Path):
         assert (found["good"].code, found["bad"].code) == (0, 2)
         assert found["bad"].reason.startswith("gone.yaml: the configuration cannot be read")
         executor.submit(Job("late", ("demo", "--out", str(tmp_path / "demo")), tmp_path / "late.log"))
-        time.sleep(3)
+        time.sleep(3)  # whether Ray has begun it by then or not
         executor.stop()
         (done,) = wait_all(executor, seconds=120)
         assert done.stopped

@@ -1,17 +1,23 @@
-"""Cells on the machines of a Ray cluster; they need the same files at the same paths, and medmtl installed."""
+"""Cells on the machines of a Ray cluster; they need the same files at the same paths, and medmtl installed.
+
+A job is asked to stop by a file beside its log, which the task looks for: that reaches it on every machine, early or late.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from medmtl.comparison.executors.base import Executor, Job, Outcome
 from medmtl.comparison.executors.process import CellProcess
-from medmtl.errors import DependencyError, RunError
+from medmtl.errors import DependencyError, RunError, output_error
+from medmtl.files import write_text
 
 _PAUSE = 0.2
 _PATIENCE = 120.0
@@ -45,7 +51,15 @@ class RayExecutor(Executor):
         self._running: dict[Any, Job] = {}
 
     def submit(self, job: Job) -> None:
-        """Hands a job to the cluster."""
+        """Hands a job to the cluster.
+
+        Raises:
+            OutputError: The wish to stop of an earlier time cannot be taken back.
+        """
+        try:
+            stop_file(job).unlink(missing_ok=True)
+        except OSError as error:
+            raise output_error(error, stop_file(job)) from error
         self._running[self._task.remote(job, str(Path.cwd()))] = job
 
     def wait(self, seconds: float) -> Sequence[Outcome]:
@@ -56,9 +70,13 @@ class RayExecutor(Executor):
         return [self._outcome(reference) for reference in ready]
 
     def stop(self) -> None:
-        """Asks all jobs to save themselves and end."""
-        for reference in self._running:
-            self._ray.cancel(reference, force=False)
+        """Asks all jobs to save themselves and end.
+
+        Raises:
+            OutputError: The wish cannot be written.
+        """
+        for job in self._running.values():
+            write_text(stop_file(job), "")
 
     def kill(self) -> None:
         """Ends all jobs at once."""
@@ -71,7 +89,7 @@ class RayExecutor(Executor):
             self._ray.shutdown()
 
     def _outcome(self, reference: Any) -> Outcome:
-        job = self._running.pop(reference)
+        job = self._running[reference]
         try:
             outcome = self._ray.get(reference)
         except self._ray.exceptions.TaskCancelledError:
@@ -79,34 +97,39 @@ class RayExecutor(Executor):
         except self._ray.exceptions.RayError as error:  # a machine that was lost, a task that ran out of memory
             lines = str(error).strip().splitlines() or [type(error).__name__]
             return Outcome(job, 1, 0.0, said=f"Ray: {' '.join(lines[-1].split())[:300]}")
+        finally:
+            del self._running[reference]
+            with suppress(OSError):
+                stop_file(job).unlink(missing_ok=True)
         return Outcome(job, outcome.code, outcome.seconds, outcome.peak_memory_mb, outcome.said)
 
 
 def run_job(job: Job, folder: str) -> Outcome:
-    """Runs one job to its end, on whatever machine this is; a cancelled task lets the cell save itself first.
+    """Runs one job to its end, on whatever machine this is; asked to stop, it lets the cell save itself first.
 
     Args:
         job: What to run.
         folder: The working folder, which relative paths of the configuration are about.
     """
     os.chdir(folder)
+    wish = stop_file(job)
+    if wish.exists():  # it came before the cluster had room for the job
+        return Outcome(job, -signal.SIGTERM, 0.0, said="stopped")
     process = CellProcess(job)
-    try:
-        while (outcome := process.poll()) is None:
-            time.sleep(_PAUSE)
-    except KeyboardInterrupt:  # how Ray cancels a running task
-        process.signal(signal.SIGTERM)
-        return _last_outcome(process)
-    return outcome
-
-
-def _last_outcome(process: CellProcess) -> Outcome:
-    until = time.monotonic() + _PATIENCE
+    asked = math.inf
     while (outcome := process.poll()) is None:
-        if time.monotonic() > until:
+        if math.isinf(asked) and wish.exists():
+            asked = time.monotonic()
+            process.signal(signal.SIGTERM)
+        if time.monotonic() - asked > _PATIENCE:
             process.signal(signal.SIGKILL)
         time.sleep(_PAUSE)
     return outcome
+
+
+def stop_file(job: Job) -> Path:
+    """The file whose being there asks a running job to stop: Ray promises no more than to try where it cancels one."""
+    return job.log.absolute().with_name(f"{job.log.name}.stop")
 
 
 def _import_ray() -> Any:
