@@ -14,6 +14,7 @@ import numpy.typing as npt
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from medmtl.evaluation.calibration import brier, calibration_curve, expected_calibration_error
+from medmtl.evaluation.confusion import threshold_confusion
 from medmtl.evaluation.delong import auc_interval
 from medmtl.evaluation.intervals import (
     DRAWS,
@@ -154,7 +155,7 @@ def binary_findings(
 
     Returns:
         Metrics ``auc``, ``average_precision``, ``sensitivity``, ``specificity``, and with probabilities ``brier`` and
-        ``ece``; a figure that cannot be computed is there with NaN and its reason.
+        ``ece``; the confusion matrix at the threshold, where there is one; a figure that cannot be computed is there with NaN and its reason.
 
     Raises:
         EvaluationError: As ``known_only``, or a probability is outside [0, 1].
@@ -164,9 +165,8 @@ def binary_findings(
     if probabilities:
         metrics += _calibration_metrics(data, name, draws, seed)
     notes = () if _both(data) else (f"{name or 'this class'}: {_missing(data)}, so it has no ROC curve",)
-    return Findings(
-        metrics, _curves(data, name, threshold, probabilities), (), (), len(data.labels), data.unlabelled, notes
-    )
+    curves, confusions = _curves(data, name, threshold, probabilities), threshold_confusion(data, threshold, name)
+    return Findings(metrics, curves, confusions, (), len(data.labels), data.unlabelled, notes)
 
 
 def _ranking_metrics(data: Labelled, name: str, threshold: float | None, draws: int, seed: int) -> tuple[Metric, ...]:

@@ -41,6 +41,7 @@ def test_figures_equal_scikit_learn(rows):
     tn, fp, fn, tp = confusion_matrix(labels, scores >= 0.5).ravel()
     assert metric(found, "sensitivity").interval.value == pytest.approx(tp / (tp + fn))
     assert metric(found, "specificity").interval.value == pytest.approx(tn / (tn + fp))
+    assert found.confusions[0].matrix == ((tn, fp), (fn, tp))
 
 
 def test_unknown_labels_are_left_out_and_counted():
@@ -102,6 +103,7 @@ def test_without_a_threshold_there_is_no_operating_point():
     found = binary_findings(labels, scores, draws=10)
     assert math.isnan(metric(found, "sensitivity").interval.value)
     assert "no threshold" in metric(found, "sensitivity").interval.method
+    assert not found.confusions
     marked = binary_findings(labels, scores, threshold=0.5, draws=10).curves[0]
     sensitivity, specificity = operating_point(known_only(labels, scores), 0.5)
     assert (marked.points[0].x, marked.points[0].y) == (1 - specificity.value, sensitivity.value)
