@@ -155,7 +155,8 @@ def binary_findings(
 
     Returns:
         Metrics ``auc``, ``average_precision``, ``sensitivity``, ``specificity``, and with probabilities ``brier`` and
-        ``ece``; the confusion matrix at the threshold, where there is one; a figure that cannot be computed is there with NaN and its reason.
+        ``ece``; the confusion matrix at the threshold, where there is one; a figure that cannot be computed is there with
+        NaN and its reason.
 
     Raises:
         EvaluationError: As ``known_only``, or a probability is outside [0, 1].
