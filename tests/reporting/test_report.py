@@ -71,6 +71,16 @@ def test_page_needs_nothing_from_outside(written):
     assert page.all("link") == []
 
 
+def test_the_glance_shows_the_first_metric_that_has_a_value(result, run):
+    task = result.tasks[0]
+    void = next(metric for metric in task.metrics if np.isnan(metric.interval.value))
+    known = next(metric for metric in task.metrics if np.isfinite(metric.interval.value))
+    for metrics, label in (((void, known), known.label), ((void,), void.label)):
+        shown = dataclasses.replace(result, tasks=(dataclasses.replace(task, metrics=metrics),))
+        glance = re.search(r'<section id="glance">(.*?)</section>', render_page([shown], run, {}), re.DOTALL).group(1)
+        assert re.findall(r'data-name="Metric">(.*?)<', glance) == [label]
+
+
 def test_anchors_lead_somewhere_and_ids_are_unique(written):
     _, page = written
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
