@@ -24,7 +24,10 @@ Lenders = Literal["trained", "untrained", "shuffled"]
 
 
 class CooperativeNetwork(nn.Module):
-    """Own encoder and head per task; head i reads own features and, held fixed, those of the others.
+    """Own encoder and head per task; head i reads own features and those of the others.
+
+    A forward pass keeps the graph into the encoders that lend, so that its losses train all of it as one network. Whoever
+    holds the others fixed takes their features by `lend`, as methods that take turns do.
 
     Args:
         encoders: Task name to encoder; no module may be used twice.
@@ -94,13 +97,7 @@ class CooperativeNetwork(nn.Module):
     def lend(self, image: Tensor, task: str) -> Exchanged:
         """What a task shows to the others for these images, without gradient."""
         with torch.no_grad():
-            if self.lenders == "untrained":
-                copy = self.untrained[task].eval()
-                return self.exchange(copy(self.normalize(image), self.levels_of(task)))
-            shown = self.exchange(self.encode(image, task))
-        if self.lenders == "shuffled" and not self.training:
-            return [_shuffled(level) for level in shown]
-        return shown
+            return self._shown(image, task, {})
 
     def predict(
         self,
@@ -129,7 +126,7 @@ class CooperativeNetwork(nn.Module):
     def forward(
         self, image: Tensor, tasks: Sequence[str] | None = None, *, valid: Tensor | None = None
     ) -> dict[str, Any]:
-        """Outputs of the tasks asked for; the encoders of the others run too, and lend without gradient.
+        """Outputs of the tasks asked for; the encoders of the others run too, and lend with their graph.
 
         Args:
             image: RGB in [0, 1], (B, 3, H, W), any size.
@@ -163,9 +160,13 @@ class CooperativeNetwork(nn.Module):
         return [parameter for part in parts for parameter in part.parameters()]
 
     def _shown(self, image: Tensor, task: str, features: Mapping[str, Sequence[Tensor]]) -> Exchanged:
-        if task in features and self.lenders == "trained":  # the same encoder on the same image: once is enough
-            return [level.detach() for level in self.exchange(features[task])]
-        return self.lend(image, task)
+        """What a task shows, from its features where they are there: the same encoder on the same image once is enough."""
+        if self.lenders == "untrained":
+            with torch.no_grad():
+                copy = self.untrained[task].eval()
+                return self.exchange(copy(self.normalize(image), self.levels_of(task)))
+        shown = self.exchange(features[task] if task in features else self.encode(image, task))
+        return [_shuffled(level) for level in shown] if self.lenders == "shuffled" and not self.training else shown
 
 
 def _frozen_copies(encoders: Mapping[str, Encoder]) -> dict[str, Encoder]:

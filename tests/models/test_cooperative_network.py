@@ -118,16 +118,38 @@ def test_controls_of_what_is_lent():
     assert not torch.allclose(shuffled(x)["grade"], plain(x)["grade"])
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_a_task_moves_only_its_own_sub_model(task):
-    network = make().train()
-    output = network(image(64, 64))[task]
+def reached(network, outputs, task):
+    """Whether a task's output gives a gradient to the encoder, the fusion and the head of each task."""
+    output = outputs[task]
     (output.logits if task == "lesions" else output).pow(2).sum().backward()
+    parts = {"encoder": network.encoders, "fusion": network.fusion, "head": network.heads}
+    return {
+        (part, other): any(p.grad is not None and bool(p.grad.any()) for p in modules[other].parameters())
+        for part, modules in parts.items()
+        for other in TASKS
+    }
+
+
+@pytest.mark.parametrize("lenders", ["trained", "untrained", "shuffled"])
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("asked", ["all", "one"])
+def test_a_forward_pass_keeps_the_graph_into_the_encoders_that_lend(task, lenders, asked):
+    network = make(lenders=lenders).train()
+    with_graph = reached(network, network(image(64, 64), TASKS if asked == "all" else [task]), task)
     for other in TASKS:
-        touched = [p.grad is not None for p in network.parameters_of(other)]
-        assert any(touched) if other == task else not any(touched)
-    fusion = list(network.fusion[task].parameters())
-    assert all(p.grad is not None and p.grad.any() for p in fusion)
+        assert with_graph["encoder", other] == (other == task or lenders != "untrained")
+        assert with_graph["fusion", other] == with_graph["head", other] == (other == task)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_lent_features_hold_the_others_fixed(task):
+    network = make().train()
+    x = image(64, 64)
+    others = {other: network.lend(x, other) for other in TASKS if other != task}
+    own = network.predict(task, network.encode(x, task), others, (64, 64))
+    alone = reached(network, {task: own}, task)
+    assert {other for (_, other), found in alone.items() if found} == {task}
+    assert all(alone[part, task] for part in ("encoder", "fusion", "head"))
 
 
 def test_parameters_are_all_and_disjoint(network):

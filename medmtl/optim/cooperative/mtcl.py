@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any, cast
 
 from torch import Tensor
@@ -26,7 +25,7 @@ from medmtl.optim.base import (
 )
 from medmtl.optim.checks import check_choice, check_number
 from medmtl.optim.cooperative.flatness import clamp_to_box
-from medmtl.optim.cooperative.objective import FLATNESS, Flatness, Place, TurnLoss, joint_losses, turn_loss
+from medmtl.optim.cooperative.objective import FLATNESS, Flatness, Place, TurnLoss, turn_loss
 from medmtl.optim.cooperative.ownership import check_partition, trainable_of
 from medmtl.optim.cooperative.trace import Trace
 from medmtl.optim.cooperative.turns import ORDERS, WARMUP, Turns
@@ -166,7 +165,7 @@ class MTCL(Method):
 
     def _warm_up(self, window: Window, counts: dict[str, int], services: Services) -> StepReport:
         weights = dict.fromkeys(counts, 1.0)
-        losses = services.backward(window, counts, weights, forward=partial(joint_losses, self.problem))
+        losses = services.backward(window, counts, weights)  # with the graph into the lenders: one network
         done = services.commit(self.optimizers)
         return StepReport(losses=losses, weights=weights, norm=done.norm, skipped=done.skipped)
 

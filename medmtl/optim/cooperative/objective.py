@@ -149,23 +149,6 @@ def settled(steps: list[Tensor], loss_scale: float) -> tuple[list[Tensor], bool]
     return [torch.zeros_like(step) for step in steps], False
 
 
-def joint_losses(problem: SplitProblem, batch: Batch, tasks: tuple[str, ...], buffers: Buffers) -> dict[str, TaskLoss]:
-    """All losses of the warm-up, with the graph through the exchanged features: the sub-models as one network.
-
-    Args:
-        problem: The sub-models.
-        batch: One micro-batch.
-        tasks: Whose losses are wanted; all sub-models give features.
-        buffers: Whether the passes may move buffers.
-    """
-    features = {task: problem.encode(batch, task, buffers) for task in problem.tasks}
-    shown = {task: problem.exchange(own) for task, own in features.items()}
-    return {
-        task: problem.predict(batch, task, features[task], {o: z for o, z in shown.items() if o != task}, buffers)
-        for task in tasks
-    }
-
-
 def _moved(
     inputs: Sequence[Tensor], steps: Sequence[Tensor], flatness: Flatness, place: Place
 ) -> Iterator[list[Tensor]]:
