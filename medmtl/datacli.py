@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from medmtl.data.synthesis.domain import DOMAINS
-from medmtl.options import Seed
+from medmtl.options import Quiet, Seed
 
 data_app = typer.Typer(help="Make, split, list and inspect data sets.", no_args_is_help=True)
 
@@ -58,6 +58,31 @@ def data_synth(
     with Progress().bar("synthesizing", n) as bar:
         manifest = write_dataset(n, seed, out, size=size, domain=domain, progress=lambda done, total: bar.advance())
     typer.echo(f"manifest {manifest}")
+
+
+@data_app.command("paint")
+def data_paint(
+    manifest: Annotated[
+        Path, typer.Argument(help="Manifest with images of healthy eyes, their grade among the labels.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    n: Annotated[int, typer.Option("--n", min=1, help="Number of images.")] = 480,
+    seed: Seed = 0,
+    size: Annotated[int, typer.Option(min=64, max=4096, help="Side of the images, in pixels.")] = 1024,
+    split: Annotated[str | None, typer.Option(help="Split of the manifest; default: all rows.")] = "train",
+    grade: Annotated[str, typer.Option(metavar="LABEL", help="Label that is 0 for healthy eyes.")] = "dr_grade",
+    domain: Annotated[str, typer.Option(help=f"Sizes and contrasts of lesions: {', '.join(DOMAINS)}.")] = "varied",
+    quiet: Quiet = False,
+) -> None:
+    """Paint synthetic lesions on photographs of healthy eyes: exact masks on real backgrounds."""
+    from medmtl.progress import Progress
+    from medmtl.workflows.painting import paint_manifest
+
+    progress = Progress(quiet=quiet)
+    for line in paint_manifest(
+        manifest, out, n=n, size=size, seed=seed, split=split, grade=grade, domain=domain, progress=progress
+    ):
+        typer.echo(line)
 
 
 @data_app.command("split")

@@ -27,6 +27,7 @@ COMMANDS = [
     ["data", "make"],
     ["data", "split"],
     ["data", "synth"],
+    ["data", "paint"],
     ["data", "inspect"],
 ]
 

@@ -56,10 +56,15 @@ def _channel(layers: list[Layer], frame: Frame, domain: Domain, channel: int) ->
     if domain.haze:
         veil = np.float32(domain.haze * (0.9 * domain.tint[channel] + 20))
         bright = bright * np.float32(1 - domain.haze) + veil
-    # The film's shoulder: full white is approached, not hit.
+    return shoulder(np.asarray(bright, np.float32))
+
+
+def shoulder(bright: Plane) -> Plane:
+    """The film's shoulder: from 200 on full white, 255, is approached, not hit."""
     over = bright > 200
-    bright[over] = 255 - 55 * np.exp((200 - bright[over]) / 55)
-    return np.asarray(bright, np.float32)
+    result = bright.copy()
+    result[over] = 255 - 55 * np.exp((200 - bright[over]) / 55)
+    return result
 
 
 def _noise(size: int, domain: Domain, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -108,28 +108,28 @@ def _write_one(folder: Path, planned: Planned, fundus: Fundus) -> dict[str, obje
     """Writes the files of one image and gives its row of the manifest."""
     disc = fundus.disc.astype(np.uint8) + fundus.cup
     row: dict[str, object] = {
-        "image": _png(folder, "images", planned.id, cv2.cvtColor(fundus.image, cv2.COLOR_RGB2BGR)),
+        "image": write_png(folder, "images", planned.id, cv2.cvtColor(fundus.image, cv2.COLOR_RGB2BGR)),
         "id": planned.id,
         "patient": planned.patient,
         "dataset": "synthetic",
         "laterality": fundus.laterality,
         "split": planned.split,
-        "fov": _png(folder, "fov", planned.id, fundus.fov * np.uint8(255)),
+        "fov": write_png(folder, "fov", planned.id, fundus.fov * np.uint8(255)),
         "label:dr_grade": fundus.grade,
         "label:referable": int(fundus.referable),
         "label:glaucoma": int(fundus.glaucoma),
     }
     row |= {f"label:lesions.{name}": int(fundus.lesions[name].any()) for name in LESIONS}
-    row["mask:vessels"] = _png(folder, "vessels", planned.id, fundus.vessels)
-    row["mask:disc"] = _png(folder, "disc", planned.id, disc)
+    row["mask:vessels"] = write_png(folder, "vessels", planned.id, fundus.vessels)
+    row["mask:disc"] = write_png(folder, "disc", planned.id, disc)
     for name in LESIONS:
         mask = fundus.lesions[name]
-        path = _png(folder, name, planned.id, mask * np.uint8(255)) if mask.any() else "absent"
+        path = write_png(folder, name, planned.id, mask * np.uint8(255)) if mask.any() else "absent"
         row[f"mask:lesions.{name}"] = path
     return row
 
 
-def _png(folder: Path, kind: str, name: str, array: NDArray[np.uint8]) -> str:
+def write_png(folder: Path, kind: str, name: str, array: NDArray[np.uint8]) -> str:
     """Writes an array as PNG and gives its path relative to the folder."""
     (folder / kind).mkdir(exist_ok=True)
     done, data = cv2.imencode(".png", array, [cv2.IMWRITE_PNG_COMPRESSION, 3])
