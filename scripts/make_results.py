@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -34,6 +35,7 @@ RECORDS = DOCS / "results" / "runs"
 COMPARISONS = DOCS / "results" / "comparisons"
 METHODS = DOCS / "results" / "methods"
 TABLE = "table.md"
+SHOWN = re.compile(r"^(delta_m|trade_off|sensitivity)")  # of a comparison's figures
 LEGEND = """A column is a configuration of that name in [configs](../configs), or a method without training. A cell is the mean over seeds ± their
 standard deviation, and in brackets the number of seeds; with one seed it is that seed's figure. Aims were set before the runs.
 """
@@ -54,8 +56,10 @@ def keep(run: Path) -> None:
 
 
 def keep_comparison(folder: Path) -> None:
-    """Copies the tables of one comparison, what it chose and its looks at test data."""
-    for name in (TABLE, "intervals.md", "table.csv", "selection.json", "ledger.csv"):
+    """Copies the tables and figures of one comparison, what it chose and its looks at test data."""
+    shutil.rmtree(METHODS / folder.name, ignore_errors=True)
+    figures = [f"figures/{path.name}" for path in sorted(folder.glob("figures/*.svg")) if SHOWN.search(path.name)]
+    for name in (TABLE, "intervals.md", "table.csv", "selection.json", "ledger.csv", *figures):
         if (folder / name).exists():
             target = METHODS / folder.name / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -105,8 +109,9 @@ def methods() -> str:
         told = (
             f"Records: [{folder.name}](results/methods/{folder.name}), with what was chosen and the looks at test data."
         )
+        drawn = [f"![{path.stem.replace('_', ' ')}](results/methods/{folder.name}/figures/{path.name})" for path in sorted(folder.glob("figures/*.svg"))]  # fmt: skip
         folded = f"<details>\n<summary>Choices and intervals</summary>\n\n{more}\n</details>\n"
-        sections.append(f"### configs/compare/{folder.name}.yaml\n\n{told}\n\n{table}\n{folded}")
+        sections.append(f"### configs/compare/{folder.name}.yaml\n\n{told}\n\n{table}\n{' '.join(drawn)}\n\n{folded}")
     return "\n## Methods compared\n\n" + METHODS_LEGEND + "\n" + "\n".join(sections) if sections else ""
 
 

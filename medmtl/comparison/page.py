@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import pandas as pd
@@ -18,8 +20,34 @@ from medmtl.reporting.page import Grid, Panel, svg_uri
 from medmtl.reporting.tables import DASH, format_cell, format_number
 
 
-def render(content: Content) -> str:
-    """Gives the page as HTML text; everything in it that comes from a file is escaped."""
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the page.
+
+    Attributes:
+        title: What it shows.
+        svg: SVG text.
+        told: The same in words.
+    """
+
+    title: str
+    svg: str
+    told: str
+
+    @property
+    def file(self) -> str:
+        """Name of a file of its own."""
+        words = re.sub(r"[^a-z0-9]+", "_", self.title.lower().replace("δ", "delta_")).strip("_")
+        return f"{words}.svg"
+
+
+def render(content: Content, shown: Sequence[Picture]) -> str:
+    """Gives the page as HTML text; everything in it that comes from a file is escaped.
+
+    Args:
+        content: What was found.
+        shown: As :func:`pictures` draws them.
+    """
     plan, rows, results = content.plan, content.rows, content.results
     return (
         page_environment("medmtl.comparison")
@@ -32,7 +60,7 @@ def render(content: Content) -> str:
             intervals=_grid(interval_frame(rows, results, plan), "Intervals"),
             selection=_grid(_selection_frame(content), "Choices on validation", "selection.json"),
             labels=list(zip(results.names(), results.labels, strict=True)),
-            plots=tuple(_plots(content)),
+            plots=tuple(Panel(one.title, svg_uri(one.svg), f"{one.title}. {one.told}") for one in shown),
             missing=content.missing,
             reference=plan.spec.compared_with,
             draws=plan.base.evaluation.bootstrap,
@@ -83,25 +111,25 @@ def _why(choice: Choice) -> str:
     return f"highest validation score{failed}" if choice.chosen else f"no candidate has a score{failed}"
 
 
-def _plots(content: Content) -> Iterator[Panel]:
+def pictures(content: Content) -> tuple[Picture, ...]:
+    """Draws the figures of the page; those that need more points than there are are left out."""
+    return tuple(Picture(title, svg, told) for title, svg, told in _drawn(content) if svg is not None)
+
+
+def _drawn(content: Content) -> Iterator[tuple[str, str | None, str]]:
     rows, results = content.rows, content.results
     told = [f"{row.name} {form.mean:.2f}" for row in rows for form in list(row.delta_m.values())[:1]]
-    yield from _panel("Δm against seconds a step", delta_against_seconds(rows), "; ".join(told))
+    yield "Δm against seconds a step", delta_against_seconds(rows), "; ".join(told)
     for first, second in combinations(_first_figures(results), 2):
         title = f"{results.figures[first].task} against {results.figures[second].task}"
         points = [f"{row.name} ({row.scores[first].mean:.3f}, {row.scores[second].mean:.3f})" for row in rows]
-        yield from _panel(f"Trade-off: {title}", trade_off(rows, results, first, second), "; ".join(points))
+        yield f"Trade-off: {title}", trade_off(rows, results, first, second), "; ".join(points)
     multi = [item for item in content.tried if item.row != SINGLE_TASK]
     tasks = list(dict.fromkeys(task for item in multi for task in item.by_task))
     for one, two in combinations(tasks, 2):
         front = validation_front(content.tried, one, two, results.rows)
-        yield from _panel(f"All candidates on validation: {one} against {two}", front, f"{len(multi)} candidates")
-    yield from _panel("Sensitivity to the learning rate", rate_sensitivity(content.tried), "validation scores")
-
-
-def _panel(title: str, picture: str | None, alt: str) -> Iterator[Panel]:
-    if picture is not None:
-        yield Panel(title, svg_uri(picture), f"{title}. {alt}")
+        yield f"All candidates on validation: {one} against {two}", front, f"{len(multi)} candidates"
+    yield "Sensitivity to the learning rate", rate_sensitivity(content.tried), "validation scores"
 
 
 def _first_figures(results: Results) -> list[int]:

@@ -23,6 +23,7 @@ from medmtl.files import write_text
 from medmtl.progress import Progress
 
 PAGE = "index.html"
+FIGURES = "figures"
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +98,7 @@ def compare_with(plan: Plan, out: Path, runner: Executor, progress: Progress) ->
 
 
 def _tell(plan: Plan, places: Places, outcomes: Outcomes, missing: tuple[Missing, ...], progress: Progress) -> Compared:
-    from medmtl.comparison.page import render  # matplotlib loads only where something is drawn
+    from medmtl.comparison.page import pictures, render  # matplotlib loads only where something is drawn
 
     progress.say("drawing patients and seeds, writing tables")
     results = collect(plan, outcomes.evaluated, places)
@@ -106,7 +107,10 @@ def _tell(plan: Plan, places: Places, outcomes: Outcomes, missing: tuple[Missing
     tried = tuple(_tried(plan, outcomes))
     cells = len(outcomes.evaluated)
     content = Content(plan, results, rows, outcomes.selection.choices, tried, missing, cells)
-    for name, text in {**table_texts(rows, results, plan), PAGE: render(content)}.items():
+    shown = pictures(content)
+    files = {f"{FIGURES}/{one.file}": one.svg for one in shown} | table_texts(rows, results, plan)
+    (places.root / FIGURES).mkdir(exist_ok=True)
+    for name, text in {**files, PAGE: render(content, shown)}.items():
         write_text(places.root / name, text)
     return Compared(places.root, places.root / PAGE, full_frame(rows, results), chosen, cells, missing)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 from pathlib import Path
@@ -41,7 +42,8 @@ def real_page() -> None:
 def _page(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "git_state", lambda: "")
     if "real_page" not in request.fixturenames:
-        monkeypatch.setattr(page, "render", lambda content: "".join(item.cell for item in content.missing) + "page")
+        monkeypatch.setattr(page, "render", lambda content, _: "".join(item.cell for item in content.missing) + "page")
+        monkeypatch.setattr(page, "pictures", lambda _: ())
 
 
 @pytest.fixture
@@ -394,8 +396,12 @@ def test_a_cell_that_was_trained_anew_is_evaluated_anew(spec: Path):
 @pytest.mark.usefixtures("real_page")
 def test_the_page_stands_alone_and_escapes(tmp_path: Path):
     spec = make_world(tmp_path, name="<script>alert(1)</script>", rows={"equal": {}})
-    text = (compared(spec, FakeExecutor()).folder / "index.html").read_text()
+    folder = compared(spec, FakeExecutor()).folder
+    text = (folder / "index.html").read_text()
     assert "<script" not in text
+    figures = [path.read_bytes() for path in (folder / "figures").iterdir()]
+    assert len(figures) == text.count("data:image/svg+xml;base64,")
+    assert all(base64.b64encode(svg).decode() in text for svg in figures)
     assert "http" not in text.replace("http-equiv", "")
     assert text.count("data:image/svg+xml;base64,") >= 3
     assert str(tmp_path) not in text

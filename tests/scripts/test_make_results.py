@@ -68,15 +68,25 @@ def test_a_comparison_of_methods_is_shown_with_its_intervals_folded(script, tmp_
         "ledger.csv",
         "index.html",
         "cells/a/b.log",
+        "figures/delta_m_against_seconds_a_step.svg",
+        "figures/all_candidates_on_validation_a_against_b.svg",
     ):
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_text(f"<{name}>\n")
     script.keep(out)
-    kept = {path.name for path in (tmp_path / "kept/mine").iterdir()}
-    assert kept == {"table.md", "intervals.md", "table.csv", "selection.json", "ledger.csv"}
+    kept = {path.name for path in (tmp_path / "kept/mine").rglob("*") if path.is_file()}
+    assert kept == {
+        "table.md",
+        "intervals.md",
+        "table.csv",
+        "selection.json",
+        "ledger.csv",
+        "delta_m_against_seconds_a_step.svg",
+    }
     text = script.methods()
     assert text.index("### configs/compare/mine.yaml") < text.index("<table.md>") < text.index("<details>")
     assert text.index("<details>") < text.index("<intervals.md>") < text.index("</details>")
+    assert "](results/methods/mine/figures/delta_m_against_seconds_a_step.svg)" in text
 
 
 def means(**runs: list[float]) -> pd.DataFrame:
