@@ -31,6 +31,7 @@ class Facts:
         score: Validation score of the selected checkpoint, higher is better; NaN without validation.
         by_task: The score's parts: each task's first validation figure.
         minutes: Of training.
+        processor_minutes: The same of all processor cores together; NaN where the run does not say.
         step_seconds: Median seconds of an update.
         run_hash: The run's own.
     """
@@ -38,6 +39,7 @@ class Facts:
     score: float
     by_task: Mapping[str, float]
     minutes: float
+    processor_minutes: float
     step_seconds: float
     run_hash: str
 
@@ -135,6 +137,7 @@ def read_facts(path: Path) -> Facts:
         score=selection_score(figures, training.select_by) if figures else math.nan,
         by_task=_first_of_each_task(figures),
         minutes=_number(record.get("minutes")),
+        processor_minutes=_number(record.get("processor_minutes")),
         step_seconds=median(seconds) if seconds else math.nan,
         run_hash=str(record.get("run_hash", "")),
     )

@@ -56,13 +56,15 @@ class Cost:
     """What one training of a row costs; the networks of the single-task row are added up, their memory is not.
 
     Attributes:
-        step_seconds: Median seconds of an update, mean over seeds.
+        step_seconds: Median seconds of an update, of the seed that other work on the machine disturbed least: the shortest.
         minutes: Of training, mean over seeds.
+        processor_minutes: The same of all processor cores together; NaN where nobody measured it.
         peak_memory_mb: Largest of all cells; NaN where nobody measured it.
     """
 
     step_seconds: float
     minutes: float
+    processor_minutes: float
     peak_memory_mb: float
 
 
@@ -175,8 +177,9 @@ def _cost(
     whole = [cells for cells in names.values() if cells and all(name in facts for name in cells)]
     memory = [journal[name].peak_memory_mb for cells in names.values() for name in cells if name in journal]
     return Cost(
-        _mean([sum(facts[name].step_seconds for name in cells) for cells in whole]),
+        min((sum(facts[name].step_seconds for name in cells) for cells in whole), default=math.nan),
         _mean([sum(facts[name].minutes for name in cells) for cells in whole]),
+        _mean([sum(facts[name].processor_minutes for name in cells) for cells in whole]),
         max((value for value in memory if math.isfinite(value)), default=math.nan),
     )
 

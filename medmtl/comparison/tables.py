@@ -49,6 +49,7 @@ def _full(row: Row, names: Sequence[str]) -> dict[str, object]:
             title = kind if form == ALL_TASKS else f"{kind} {form}"
             cells |= {title: delta.mean, f"{title} sd": delta.sd, **_ends(title, delta.interval), f"{title} p": delta.p}
     cells |= {"mean_rank": row.mean_rank, "seconds_per_step": row.cost.step_seconds, "minutes": row.cost.minutes}
+    cells |= {"processor_minutes": row.cost.processor_minutes}
     return cells | {"peak_memory_mb": row.cost.peak_memory_mb}
 
 
@@ -74,7 +75,9 @@ def short_frame(rows: Sequence[Row], results: Results, plan: Plan) -> pd.DataFra
         cells |= {_title("Δm % ↓", form): said_delta(row.delta_m, form) for form in forms}
         cells |= {_title("Δp % ↑", form): said_delta(row.delta_p, form) for form in forms}
         cells |= {"mean rank": format_number(row.mean_rank, 2), "s a step": format_number(row.cost.step_seconds)}
-        cells |= {"minutes": format_number(row.cost.minutes, 1), "peak MB": format_number(row.cost.peak_memory_mb, 0)}
+        cells |= {"minutes": format_number(row.cost.minutes, 1)}
+        cells |= {"processor min": format_number(row.cost.processor_minutes, 1)}
+        cells |= {"peak MB": format_number(row.cost.peak_memory_mb, 0)}
         cells |= {"seeds": _seeds(row)}
         lines.append(cells)
     return pd.DataFrame(lines)

@@ -292,6 +292,8 @@ def test_the_numbers_of_the_table(spec: Path):
     assert table["seconds_per_step"]["equal"] == pytest.approx(0.9)
     assert table["seconds_per_step"]["single_task"] == pytest.approx(2 * 0.7)
     assert (table["minutes"]["equal"], table["minutes"]["single_task"]) == (4, 4)
+    # seeds 0, 1, 2: two tasks together, and one by one
+    assert (table["processor_minutes"]["equal"], table["processor_minutes"]["single_task"]) == (7, 8)
     assert table["peak_memory_mb"].gt(500).all()
     # A paired difference of two networks that differ by the same in every image has no width over patients.
     low, high = (table[f"vessels dice.vessel difference paired {end}"]["uw_so"] for end in ("low", "high"))
