@@ -16,6 +16,10 @@ class DataConfig(Block):
     manifests: list[Path] = Field(
         default_factory=list, description="Manifests (CSV or Parquet), relative to the working folder."
     )
+    training_manifests: list[Path] = Field(
+        default_factory=list,
+        description="Further manifests that are only learned from, such as painted images: none of their rows validates, and people whom the others hold out are left out.",
+    )
     train_split: Literal["train", "val", "test"] = Field(
         "train", description="Split of the manifests that the run learns from."
     )

@@ -39,7 +39,7 @@ def read_cohort(config: DataConfig) -> Cohort:
             there.
         ManifestError: A manifest cannot be read, or a patient or an image is on two sides.
     """
-    manifests = _read_manifests(config)
+    manifests, further = _read_manifests(config)
     samples = [_placed(sample, config) for manifest in manifests for sample in manifest.samples]
     kept = _without(samples, config.exclude_patients)
     check_sides(kept)
@@ -56,20 +56,42 @@ def read_cohort(config: DataConfig) -> Cohort:
         )
     if not validation and config.validation_fraction > 0:
         training, validation = hold_out(training, config.validation_fraction, config.validation_seed)
-        check_sides([*training, *(replace(sample, split="val") for sample in validation)])
-    hashes = {str(path): manifest.content_hash for path, manifest in zip(config.manifests, manifests, strict=True)}
+    training += _only_learned_from(further, [*kept, *validation], validation, config)
+    check_sides([*training, *(replace(sample, split="val") for sample in validation)])
+    paths = [*config.manifests, *config.training_manifests]
+    hashes = {str(path): manifest.content_hash for path, manifest in zip(paths, [*manifests, *further], strict=True)}
     return Cohort(tuple(training), tuple(validation), hashes)
 
 
-def _read_manifests(config: DataConfig) -> list[Manifest]:
+def _only_learned_from(
+    manifests: Sequence[Manifest], others: Sequence[Sample], validation: Sequence[Sample], config: DataConfig
+) -> list[Sample]:
+    """The training rows of further manifests, without people and images that the others do not learn from."""
+    apart = [*validation, *(sample for sample in others if sample.split != config.train_split)]
+    people, images = ({sample.person for sample in apart}, {os.path.normpath(sample.image) for sample in apart})
+    placed = [_placed(sample, config) for manifest in manifests for sample in manifest.samples]
+    return [
+        sample
+        for sample in placed
+        if sample.split == config.train_split
+        and sample.patient not in config.exclude_patients
+        and sample.person not in people
+        and os.path.normpath(sample.image) not in images
+    ]
+
+
+def _read_manifests(config: DataConfig) -> tuple[list[Manifest], list[Manifest]]:
+    """Those that train and validate, and those that are only learned from."""
     if not config.manifests:
         raise ConfigError("no manifest is given", where="data.manifests", remedy="--set 'data.manifests=[M.csv]'")
     seen: set[Path] = set()
-    for path in config.manifests:
+    for path in [*config.manifests, *config.training_manifests]:
         if path.resolve() in seen:
             raise ConfigError("a manifest is given twice", where="data.manifests", found=path, remedy="name it once")
         seen.add(path.resolve())
-    return [Manifest.read(path) for path in config.manifests]
+    return [Manifest.read(path) for path in config.manifests], [
+        Manifest.read(path) for path in config.training_manifests
+    ]
 
 
 def _placed(sample: Sample, config: DataConfig) -> Sample:

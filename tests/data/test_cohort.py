@@ -167,3 +167,25 @@ def test_labels_are_checked_on_both_sides(tmp_path: Path):
         check_labels(samples[:1], [IndexTarget("t", "g", ("0", "1"))])
     with pytest.raises(ConfigError, match=r"no labelled training sample; fill the column label:h.*did you|known: g"):
         check_labels(samples[:3], [IndexTarget("t", "h", ("0", "1"))])
+
+
+def test_further_manifests_are_learned_from_and_leave_out_who_is_held_out(tmp_path: Path):
+    header = "image,patient,dataset,split,label:g\n"
+    main, painted = tmp_path / "main.csv", tmp_path / "painted.csv"
+    people = range(40)
+    main.write_text(header + "".join(f"{i}.png,{i},d,{'test' if i < 5 else 'train'},{i % 2}\n" for i in people))
+    rows = [f"p{i}-{k}.png,{i},d,{'val' if i % 10 == 9 else 'train'},1\n" for i in people for k in range(2)]
+    painted.write_text(header + "".join(rows) + "x.png,3,other,,1\n")
+    alone = read_cohort(config(main))
+    cohort = read_cohort(config(main, training_manifests=[painted]))
+    assert cohort.validation == alone.validation  # the same images select, with and without
+    held_out = {sample.patient for sample in alone.validation}
+    learned = [sample for sample in cohort.training if sample.manifest == painted]
+    assert cohort.training[: len(alone.training)] == alone.training
+    expected = [str(i) for i in people for _ in range(2) if i >= 5 and i % 10 != 9 and str(i) not in held_out]
+    assert [sample.patient for sample in learned] == [*expected, "3"]  # the 3 of another data set is somebody else
+    assert set(cohort.manifest_hashes) == {str(main), str(painted)}
+    without = read_cohort(config(main, training_manifests=[painted], exclude_patients=[expected[0]]))
+    assert expected[0] not in {sample.patient for sample in without.training}
+    with pytest.raises(ConfigError, match="given twice"):
+        read_cohort(config(main, training_manifests=[main]))
