@@ -14,6 +14,7 @@ from medmtl.errors import CheckpointError
 StateDict = dict[str, Tensor]
 _REMEDY = "give 'imagenet', 'none' or the path of a file with the weights of this encoder"
 _BROKEN = (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, pickle.UnpicklingError)
+_WRAPPED = ("state_dict", "network")
 _HEAD = ("_conv_head.", "_bn1.", "_fc.", "fc.")
 
 
@@ -21,7 +22,8 @@ def read_state(path: Path) -> StateDict:
     """Reads a state dict with ``weights_only=True``.
 
     Args:
-        path: A file written by ``torch.save``; a dict with the key ``state_dict`` is unwrapped.
+        path: A file written by ``torch.save``; a dict with the key ``state_dict``, or ``network`` as in the checkpoints of
+            a run, is unwrapped.
 
     Raises:
         CheckpointError: The file is missing, unreadable, or holds something else.
@@ -33,7 +35,9 @@ def read_state(path: Path) -> StateDict:
     except _BROKEN as error:
         found = f"{type(error).__name__}: {_first_line(error)}"
         raise CheckpointError("not a weights file", where=path, found=found, remedy=_REMEDY) from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else content
+    state = content
+    if isinstance(content, dict):
+        state = next((content[key] for key in _WRAPPED if key in content), content)
     if not _is_state(state):
         found = type(content).__name__
         raise CheckpointError("not a table of named tensors", where=path, found=found, remedy=_REMEDY)

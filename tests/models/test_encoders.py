@@ -126,11 +126,12 @@ def test_the_last_module_of_a_stage_gives_the_feature(name):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("prefix", ["", "network.", "encoder.network."])
-def test_weights_from_a_file_of_ours(tmp_path, name, prefix):
+@pytest.mark.parametrize("wrapped", [None, "state_dict", "network"])
+def test_weights_from_a_file_of_ours(tmp_path, name, prefix, wrapped):
     torch.manual_seed(1)
     source = build_encoder(name, "none")
     state = {prefix + key: tensor for key, tensor in source.network.state_dict().items()}
-    torch.save({"state_dict": state} if prefix else state, tmp_path / "w.pt")
+    torch.save({wrapped: state, "format": 1} if wrapped else state, tmp_path / "w.pt")  # "network": a run's checkpoint
     loaded = build_encoder(name, str(tmp_path / "w.pt"))
     assert all(
         torch.equal(a, b) for a, b in zip(source.state_dict().values(), loaded.state_dict().values(), strict=True)
