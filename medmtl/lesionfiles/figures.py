@@ -23,7 +23,7 @@ from medmtl.evaluation.froc import STRICT
 from medmtl.evaluation.intervals import FloatArray
 
 Known = Sequence[Matches | None]
-_NOTHING = "an image without candidates lies below all others"
+_NOTHING = "an image without candidates lies below all others, and below any threshold"
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _image_level(images: Known, name: str, patients: Sequence[str], options: Fig
     labels = [np.nan if image is None else float(image.lesions > 0) for image in images]
     findings = binary_findings(
         labels,
-        _highest(images),
+        _highest(images, options.image_threshold),
         threshold=options.image_threshold,
         groups=patients,
         name=name,
@@ -122,11 +122,15 @@ def _of_images(metric: Metric) -> Metric:
     )
 
 
-def _highest(images: Known) -> FloatArray:
-    """The highest score of each image; one below all others where it has no candidate."""
+def _highest(images: Known, threshold: float | None = None) -> FloatArray:
+    """The highest score of each image; below all others and below the threshold where it has no candidate.
+
+    Below the threshold too, because candidates may have been cut above it: nothing found is never called positive.
+    """
     scores = [image.score[0] if image is not None and len(image.score) else np.nan for image in images]
     values = np.array(scores, dtype=np.float64)
-    lowest = min((float(image.score[-1]) for image in images if image is not None and len(image.score)), default=0.0)
+    bounds = [float(image.score[-1]) for image in images if image is not None and len(image.score)]
+    lowest = min(bounds + ([] if threshold is None else [threshold]), default=0.0)
     return np.where(np.isnan(values), lowest - 1.0, values)
 
 
