@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from medmtl.data.field import find_field
 from medmtl.errors import EvaluationError
 from medmtl.evaluation import Candidates, Targets
 from medmtl.evaluation.sanity import covered_share
 from medmtl.lesionfiles.exclusion import excluded_places, outside
+from medmtl.lesionfiles.fields import EffectiveField, Origin
 from medmtl.lesionfiles.images import EvaluatedImage, Shape
 from medmtl.lesionfiles.lesiontruth import Truth
 from medmtl.lesionfiles.pairing import Pair
@@ -31,7 +31,7 @@ class GatheredImage:
         image: The image.
         shape: Height and width; of an image of unknown size, one that holds all that is told of it.
         sized: The size is known.
-        fielded: A field of view was given.
+        fielded: A field of view was given: only lesions and candidates inside it count.
         candidates: By pair.
         rows: Of further sources, by row and pair.
         targets: Lesions by pair; None: not known.
@@ -40,6 +40,7 @@ class GatheredImage:
         excluded: How many candidates lay in places where none counts, by pair.
         flagged: Share of the field of view that the candidates' regions cover, by pair; of points none.
         pictured: The picture is there.
+        origin: Where the field comes from that shares and the rows beside the candidates go by; None: none was needed.
     """
 
     image: EvaluatedImage
@@ -54,6 +55,7 @@ class GatheredImage:
     excluded: Mapping[str, int] = field(default_factory=dict)
     flagged: Mapping[str, float] = field(default_factory=dict)
     pictured: bool = False
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -135,16 +137,17 @@ def _with_rows(
     gathered: GatheredImage, inside: Field | None, barred: Field | None, pairs: Sequence[Pair], options: GatherOptions
 ) -> GatheredImage:
     """Adds what needs the field of view: the rows beside the candidates, and how much of it these cover."""
-    image, shape = gathered.image, gathered.shape
-    where = np.ones(shape, dtype=bool) if inside is None else inside
+    if not (options.flagged or options.sanity):
+        return gathered
+    image = gathered.image
+    picture = image.pixels() if options.sanity or inside is None else None
+    effective = EffectiveField.of(inside, picture, gathered.shape)
+    where, gathered = effective.mask, replace(gathered, origin=effective.origin)
     if options.flagged:
         shares = {pair.name: _flagged(gathered.candidates[pair.name], where) for pair in pairs}
         gathered = replace(gathered, flagged={name: share for name, share in shares.items() if share is not None})
     if not options.sanity:
         return gathered
-    picture = image.pixels()
-    if inside is None and picture is not None:
-        where = find_field(picture / np.float32(255)).mask
     rows = sanity_rows(where, picture, options.seed, image.id)
     tricks = {pair.name: trick_rows(gathered.candidates[pair.name], where, options.seed, image.id) for pair in pairs}
     return replace(

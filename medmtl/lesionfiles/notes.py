@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from medmtl.evaluation import Counting
 from medmtl.evaluation.lesions import OtherClass
 from medmtl.explanation.candidates import COORDINATES
+from medmtl.lesionfiles.fields import origins_text
 from medmtl.lesionfiles.gathering import GatheredImage
 from medmtl.lesionfiles.lesiontruth import Truth
 from medmtl.lesionfiles.pairing import Pair
@@ -107,9 +108,13 @@ def _image_notes(images: Sequence[GatheredImage], sanity: bool) -> list[str]:
             f"the size of {unsized} images is not known: candidates outside them could not be told, and there are no "
             "sanity rows (give pictures, or columns width and height in --images)"
         )
-    fields = sum(image.fielded for image in images)
-    if fields < len(images):
-        notes.append(f"{len(images) - fields} of {len(images)} images have no field of view: all of the image counts")
+    without = [image for image in images if not image.fielded]
+    if without:
+        needed = [image.origin for image in without if image.origin is not None]
+        told = (
+            f"; shares of the field and rows that know nothing go by a field {origins_text(needed)}" if needed else ""
+        )
+        notes.append(f"{len(without)} of {len(images)} images have no field of view: all of the image counts{told}")
     blobs = sum(any("LoG" in name for name in image.sanity) for image in images)
     if sanity and not unsized and blobs < len(images):
         notes.append(f"no rows of blob detectors: {len(images) - blobs} of {len(images)} pictures are not there")

@@ -14,6 +14,7 @@ from medmtl.errors import ConfigError
 from medmtl.evaluation import OfficialRoc, Table, image_roc, pixel_roc
 from medmtl.evaluation.diaretdb1 import WEIGHTS
 from medmtl.evaluation.intervals import FloatArray
+from medmtl.lesionfiles.fields import EffectiveField, origins_text
 from medmtl.lesionfiles.gathering import GatheredImage
 from medmtl.lesionfiles.pairing import Pair
 from medmtl.lesionfiles.sources import CandidateSource, MapSource
@@ -31,13 +32,14 @@ def official_table(source: CandidateSource, images: Sequence[GatheredImage], pai
     """Error rates of one class by the protocol.
 
     Args:
-        source: The candidates; heat maps are read again for the pixels, one at a time, two or three times.
+        source: The candidates; heat maps are read again for the pixels, one at a time, two or three times, and with them
+            the pictures in which the field of view has to be found.
         images: What was gathered, with the flagged shares.
         pair: The class.
 
     Raises:
         ConfigError: The candidates are points, which flag no pixel.
-        ImageError: A map cannot be read.
+        ImageError: A map or a picture cannot be read.
     """
     known = [image for image in images if image.targets[pair.name] is not None]
     if not all(pair.name in image.flagged for image in known):
@@ -47,7 +49,9 @@ def official_table(source: CandidateSource, images: Sequence[GatheredImage], pai
     rows = [{"by": "image"} | _cells(image_roc(ill, [image.flagged[pair.name] for image in known]))]
     if isinstance(source, MapSource) and pair.candidates is not None:
         rows.append({"by": "pixel"} | _cells(pixel_roc(_Pixels(source, images, pair))))
-    return Table(f"diaretdb1.{pair.name}", f"DIARETDB1's protocol: {pair.name}", pd.DataFrame(rows), _NOTE)
+    fields = origins_text(image.origin for image in known if image.origin is not None)
+    note = f"{_NOTE} Fields of view of {len(known)} images: {fields}."
+    return Table(f"diaretdb1.{pair.name}", f"DIARETDB1's protocol: {pair.name}", pd.DataFrame(rows), note)
 
 
 def _cells(curve: OfficialRoc) -> dict[str, Any]:
@@ -59,7 +63,8 @@ def _cells(curve: OfficialRoc) -> dict[str, Any]:
 class _Pixels:
     """Lesions, map and field of each image whose lesions are known, read anew whenever they are gone through.
 
-    Lesions and findings that count neither way are left out of the field. Where a map knows nothing, its lowest value stands.
+    Lesions and findings that count neither way are left out of the field; pixels of lesions that count are cases also where
+    a field that was found in the picture leaves them out. Where a map knows nothing, its lowest value stands.
     """
 
     source: MapSource
@@ -79,5 +84,6 @@ class _Pixels:
             lesion, *apart = (
                 part.paint(image.shape) > 0 for part in (targets.lesions, targets.hidden, targets.irrelevant)
             )
-            counted = ~np.logical_or.reduce(apart) | lesion
-            yield lesion, np.where(known, values, lowest), counted if inside is None else counted & inside
+            field = EffectiveField.read(image.image, image.shape)
+            where = field.mask | lesion if field.origin == "found" else field.mask
+            yield lesion, np.where(known, values, lowest), where & (lesion | ~np.logical_or.reduce(apart))

@@ -14,7 +14,9 @@ ILL = "abc"
 
 @pytest.fixture
 def tables(tmp_path):
-    rows = [{"image": name, "class": "ex", "x": 5, "y": 5, "score": one} for name, all_ in SCORES.items() for one in all_]
+    rows = [
+        {"image": name, "class": "ex", "x": 5, "y": 5, "score": one} for name, all_ in SCORES.items() for one in all_
+    ]
     pd.DataFrame(rows).to_csv(tmp_path / "candidates.csv", index=False)
     pd.DataFrame({"image": list(SCORES), "width": 20, "height": 20}).to_csv(tmp_path / "images.csv", index=False)
     boxes = pd.DataFrame({"image": list(ILL), "class": "ex", "x0": 3, "y0": 3, "x1": 7, "y1": 7})

@@ -375,11 +375,20 @@ def test_tricks_stand_beside_rules_of_overlap_only(world):
     assert free.loc["trick: its points as discs of 2 % of the field", "all_candidates"] >= 2 / 3
 
 
+def whole_field(world: LesionWorld) -> None:
+    """All of each image as its field: none is looked for in pictures of noise."""
+    Image.fromarray(np.ones((HEIGHT, WIDTH), np.uint8)).save(world.folder / "fov.png")
+    for row in world.manifest:
+        row["fov"] = "fov.png"
+    world.write()
+
+
 def test_the_protocol_of_diaretdb1(world):
     from sklearn.metrics import roc_curve
 
     from medmtl.evaluation import image_roc
 
+    whole_field(world)
     options = {"extract": "components", "threshold": 0.0, "diaretdb1": True}
     result = score(world, candidates="maps", rules=["peak_in_lesion", "peak_in_lesion:tolerance=2"], **options)
     frame = table(result, "diaretdb1").set_index("by")
@@ -398,6 +407,7 @@ def test_the_protocol_of_diaretdb1(world):
 
 
 def test_pixels_that_count_neither_way_are_no_cases_of_the_protocol(world):
+    whole_field(world)
     options = {"extract": "components", "threshold": 0.0, "diaretdb1": True}
     every = table(score(world, candidates="maps", **options), "diaretdb1").set_index("by")
     large = table(score(world, candidates="maps", min_area=10, **options), "diaretdb1").set_index("by")
@@ -728,7 +738,7 @@ def test_rules_of_area_say_how_much_of_the_field_is_covered(world):
     """Discs of 5 pixels: in image a two of four share 2, in b one lies in the corner, c has none: 18 + 8 + 0 + 5 of 4 x 1200."""
     for row in world.candidates:
         row["radius"] = 1
-    world.write()
+    whole_field(world)
     result = score(world, rules=["peak_in_lesion", "iou:threshold=0.1"])
     told = [{metric.name: metric.interval.value for metric in task.metrics} for task in result.result.tasks[:2]]
     assert "covered_field.ex" not in told[0]
