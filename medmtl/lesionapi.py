@@ -101,7 +101,8 @@ def lesions(
         draws: Bootstrap draws.
         seed: Seed of the bootstrap and of random points.
         sanity: Also score detectors that know nothing.
-        diaretdb1: Also DIARETDB1's own protocol, by image and (from heat maps) by pixel; needs regions.
+        diaretdb1: Also DIARETDB1's own protocol, by image and (from heat maps) by pixel; needs regions, and of a table
+            ``image_threshold``: candidates at or above it flag pixels.
         show_rate: Overlays show candidates at the threshold of this many false positives per image.
         overlays: Draw a page for each image whose picture is there.
         quiet: Say nothing.

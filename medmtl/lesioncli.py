@@ -181,7 +181,11 @@ def lesions(
     ] = True,
     diaretdb1: Annotated[
         bool,
-        typer.Option("--diaretdb1", help="Also DIARETDB1's own protocol: error rates by image, from maps by pixel."),
+        typer.Option(
+            "--diaretdb1",
+            help="Also DIARETDB1's own protocol: error rates by image (pixels flagged by candidates at or above "
+            "--image-threshold, which a table needs), from maps by pixel.",
+        ),
     ] = False,
     show_rate: Annotated[
         float, typer.Option(help="Overlays show candidates at the threshold of this many false positives per image.")

@@ -38,7 +38,8 @@ class GatheredImage:
         sanity: Candidates of detectors that know nothing, by row.
         tricks: Candidates that rules of overlap reward, by pair and row.
         excluded: How many candidates lay in places where none counts, by pair.
-        flagged: Share of the field of view that the candidates' regions cover, by pair; of points none.
+        covered: Share of the field of view that the candidates' regions cover, by pair; of points none.
+        flagged: The same of the candidates at or above the threshold of flagging.
         pictured: The picture is there.
         origin: Where the field comes from that shares and the rows beside the candidates go by; None: none was needed.
     """
@@ -53,6 +54,7 @@ class GatheredImage:
     sanity: Mapping[str, Candidates] = field(default_factory=dict)
     tricks: Mapping[str, Mapping[str, Candidates]] = field(default_factory=dict)
     excluded: Mapping[str, int] = field(default_factory=dict)
+    covered: Mapping[str, float] = field(default_factory=dict)
     flagged: Mapping[str, float] = field(default_factory=dict)
     pictured: bool = False
     origin: Origin | None = None
@@ -66,13 +68,17 @@ class GatherOptions:
         min_area: Least pixels of a lesion.
         sanity: Also make the rows of detectors that know nothing.
         seed: Seed of the random ones.
-        flagged: Also measure how much of the field of view the candidates cover.
+        covered: Also measure how much of the field of view the candidates cover.
+        flagged: Also measure how much of it those at or above ``flag_from`` cover.
+        flag_from: Score from which a candidate flags its pixels; None: all do.
     """
 
     min_area: int = 1
     sanity: bool = True
     seed: int = 0
+    covered: bool = False
     flagged: bool = False
+    flag_from: float | None = None
 
 
 def gather(
@@ -137,15 +143,16 @@ def _with_rows(
     gathered: GatheredImage, inside: Field | None, barred: Field | None, pairs: Sequence[Pair], options: GatherOptions
 ) -> GatheredImage:
     """Adds what needs the field of view: the rows beside the candidates, and how much of it these cover."""
-    if not (options.flagged or options.sanity):
+    if not (options.covered or options.flagged or options.sanity):
         return gathered
     image = gathered.image
     picture = image.pixels() if options.sanity or inside is None else None
     effective = EffectiveField.of(inside, picture, gathered.shape)
     where, gathered = effective.mask, replace(gathered, origin=effective.origin)
+    if options.covered:
+        gathered = replace(gathered, covered=_shares(gathered.candidates, where))
     if options.flagged:
-        shares = {pair.name: _flagged(gathered.candidates[pair.name], where) for pair in pairs}
-        gathered = replace(gathered, flagged={name: share for name, share in shares.items() if share is not None})
+        gathered = replace(gathered, flagged=_shares(gathered.candidates, where, options.flag_from))
     if not options.sanity:
         return gathered
     rows = sanity_rows(where, picture, options.seed, image.id)
@@ -159,10 +166,13 @@ def _outside(rows: Mapping[str, Candidates], barred: Field | None) -> dict[str, 
     return {name: outside(candidates, barred) for name, candidates in rows.items()}
 
 
-def _flagged(candidates: Candidates, where: Field) -> float | None:
-    if len(candidates) and candidates.regions is None and candidates.radius is None:
-        return None
-    return covered_share([candidates], [where])
+def _shares(found: Mapping[str, Candidates], where: Field, least: float | None = None) -> dict[str, float]:
+    """Share of the field that the regions of candidates cover; classes whose candidates are points are left out."""
+    return {
+        name: covered_share([one if least is None else one.take(one.score >= least)], [where])
+        for name, one in found.items()
+        if not len(one) or one.regions is not None or one.radius is not None
+    }
 
 
 def _guessed(truth: Truth, sources: Sequence[CandidateSource], number: int) -> Shape:

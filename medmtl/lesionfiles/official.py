@@ -17,18 +17,44 @@ from medmtl.evaluation.intervals import FloatArray
 from medmtl.lesionfiles.fields import EffectiveField, origins_text
 from medmtl.lesionfiles.gathering import GatheredImage
 from medmtl.lesionfiles.pairing import Pair
-from medmtl.lesionfiles.sources import CandidateSource, MapSource
+from medmtl.lesionfiles.sources import CandidateSource, MapSource, TableSource
 
 Field = npt.NDArray[np.bool_]
 _NOTE = (
-    "DIARETDB1's own protocol. By image: the score is the share of the field of view that candidates cover; the image is ill if "
+    "DIARETDB1's own protocol. By image: the score is the share of the field of view that candidates flag; the image is ill if "
     "it has a lesion. WER_R = ((1 - sensitivity) + R (1 - specificity)) / (1 + R), the least over thresholds; EER: equal error rate. "
     "By pixel: every pixel of every field of view is a case, lesions that count neither way apart; no score is rounded. How the "
     "original treats pixels was not checked."
 )
 
 
-def official_table(source: CandidateSource, images: Sequence[GatheredImage], pair: Pair) -> Table:
+def flag_threshold(source: CandidateSource, image_threshold: float | None) -> float | None:
+    """The score from which candidates flag their pixels; None: all of them do, being cut from maps at a threshold.
+
+    A table may hold candidates of any score, as those of ``medmtl evaluate`` do: all of them together flag much the same
+    share of every image, which says nothing.
+
+    Args:
+        source: The candidates.
+        image_threshold: The score from which an image is called positive, which is when a candidate reaches it.
+
+    Raises:
+        ConfigError: The candidates are regions of a table, and no threshold was told.
+    """
+    regions = isinstance(source, TableSource) and (source.table.discs or source.table.masks is not None)
+    if image_threshold is None and regions:
+        raise ConfigError(
+            "a table does not say from which score on its candidates flag pixels",
+            where="--diaretdb1",
+            found=source.kind,
+            remedy="add --image-threshold SCORE, chosen on other images; if the table was cut at a score, it is that one",
+        )
+    return image_threshold
+
+
+def official_table(
+    source: CandidateSource, images: Sequence[GatheredImage], pair: Pair, flag_from: float | None
+) -> Table:
     """Error rates of one class by the protocol.
 
     Args:
@@ -36,6 +62,7 @@ def official_table(source: CandidateSource, images: Sequence[GatheredImage], pai
             the pictures in which the field of view has to be found.
         images: What was gathered, with the flagged shares.
         pair: The class.
+        flag_from: The score from which candidates were taken to flag their pixels; None: all were.
 
     Raises:
         ConfigError: The candidates are points, which flag no pixel.
@@ -50,7 +77,8 @@ def official_table(source: CandidateSource, images: Sequence[GatheredImage], pai
     if isinstance(source, MapSource) and pair.candidates is not None:
         rows.append({"by": "pixel"} | _cells(pixel_roc(_Pixels(source, images, pair))))
     fields = origins_text(image.origin for image in known if image.origin is not None)
-    note = f"{_NOTE} Fields of view of {len(known)} images: {fields}."
+    who = "All candidates" if flag_from is None else f"Candidates of a score of at least {flag_from:g}"
+    note = f"{_NOTE} {who} flag their pixels ({source.kind}). Fields of view of {len(known)} images: {fields}."
     return Table(f"diaretdb1.{pair.name}", f"DIARETDB1's protocol: {pair.name}", pd.DataFrame(rows), note)
 
 

@@ -91,7 +91,7 @@ def _score_class(
 
 def _covered(known: Sequence[GatheredImage], pair: Pair, rule: HitRule, options: FigureOptions) -> tuple[Metric, ...]:
     """How much of the field the candidates cover, where that can pay: who covers everything touches everything."""
-    shares = [image.flagged[pair.name] for image in known if pair.name in image.flagged]
+    shares = [image.covered[pair.name] for image in known if pair.name in image.covered]
     if not compares_areas(rule) or len(shares) < len(known):
         return ()
     patients = [image.image.patient for image in known]

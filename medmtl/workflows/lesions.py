@@ -14,7 +14,7 @@ from medmtl.files import atomic_folder
 from medmtl.lesionfiles.assembly import assemble
 from medmtl.lesionfiles.gathering import GatheredImage, GatherOptions, gather
 from medmtl.lesionfiles.lesiontruth import Truth
-from medmtl.lesionfiles.official import official_table
+from medmtl.lesionfiles.official import flag_threshold, official_table
 from medmtl.lesionfiles.options import LesionOptions, checked_rules, score_options
 from medmtl.lesionfiles.pairing import Pair, pair_classes
 from medmtl.lesionfiles.ruletexts import rule_text
@@ -89,7 +89,7 @@ def evaluate_lesions(
         images = _gathered(known, sources, pairs, options, progress)
         scored = score(images, pairs, score_options(rules, options))
         if options.diaretdb1:
-            scored = _with_official(scored, sources[""], images)
+            scored = _with_official(scored, sources[""], images, options.image_threshold)
         evaluation = assemble(Path(truth), known, opened, pairs, images, scored, options)
         if folder is not None:
             _write(folder, evaluation, options, progress)
@@ -141,22 +141,25 @@ def _gathered(
     options: LesionOptions,
     progress: Progress,
 ) -> tuple[GatheredImage, ...]:
-    flagged = options.diaretdb1 or any(compares_areas(rule) for rule in checked_rules(options))
-    settings = GatherOptions(options.min_area, options.sanity, options.seed, flagged=flagged)
+    covered = any(compares_areas(rule) for rule in checked_rules(options))
+    flag_from = flag_threshold(sources[""], options.image_threshold) if options.diaretdb1 else None
+    settings = GatherOptions(
+        options.min_area, options.sanity, options.seed, covered=covered, flagged=options.diaretdb1, flag_from=flag_from
+    )
     numbers = progress.track(range(len(truth.index.images)), "reading candidates and lesions")
     rows = {name: source for name, source in sources.items() if name}
     return gather(truth, sources[""], rows, pairs, settings, numbers)
 
 
 def _with_official(
-    scored: Sequence[Scored], source: CandidateSource, images: Sequence[GatheredImage]
+    scored: Sequence[Scored], source: CandidateSource, images: Sequence[GatheredImage], flag_from: float | None
 ) -> tuple[Scored, ...]:
     """Adds the table of DIARETDB1's protocol to each class, under its first rule: no hit rule plays a part in it."""
     done: set[str] = set()
     extended = []
     for one in scored:
         if one.pair.name not in done:
-            table = official_table(source, images, one.pair)
+            table = official_table(source, images, one.pair, flag_from)
             one = replace(one, findings=replace(one.findings, tables=(*one.findings.tables, table)))
         done.add(one.pair.name)
         extended.append(one)

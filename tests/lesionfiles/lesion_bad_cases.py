@@ -470,6 +470,27 @@ options(
 options("rule", "overlap of points", ("--rule", "any_overlap"), "--rule any_overlap", "radius or mask")
 
 options("rule", "flagged pixels of points", ("--diaretdb1",), "points flag no pixels", "--diaretdb1", "radius or mask")
+options(
+    "rule",
+    "flagged pixels of points below the threshold",
+    ("--diaretdb1", "--image-threshold", "99"),
+    "points flag no pixels",
+)
+
+
+def discs(world: LesionWorld) -> None:
+    for row in world.candidates:
+        row["radius"] = 2
+
+
+change(
+    "rule",
+    "flagged pixels of a table without a threshold",
+    discs,
+    "--diaretdb1: a table does not say from which score on its candidates flag pixels",
+    "add --image-threshold SCORE",
+    more=("--diaretdb1",),
+)
 
 # --- numbers ---
 options("number", "no draws", ("--draws", "0"), "--draws", "at least 1")
