@@ -11,7 +11,7 @@ from medmtl.evaluation import Counting, EvaluationResult, TaskResult
 from medmtl.explanation.candidates import COORDINATES
 from medmtl.lesionfiles.gathering import GatheredImage
 from medmtl.lesionfiles.lesiontruth import Truth
-from medmtl.lesionfiles.notes import gathered_notes, rule_sentences
+from medmtl.lesionfiles.notes import gathered_notes, row_notes, rule_sentences
 from medmtl.lesionfiles.options import LesionOptions
 from medmtl.lesionfiles.pages import PageFacts
 from medmtl.lesionfiles.pairing import Pair
@@ -67,7 +67,7 @@ def assemble(
     )
     counting = Counting(options.lenient, options.duplicates)
     rules = rule_sentences(scored, pairs, options.min_area, counting, options.other_class)
-    notes = gathered_notes(truth, sources, images, pairs, options.sanity)
+    notes = gathered_notes(truth, sources, images, pairs, options.sanity) + row_notes(scored)
     provenance = _provenance(result, truth, opened, pairs, rules, notes, options)
     facts = PageFacts(
         title=f"Lesions: {path.name} against {truth_path.name}",

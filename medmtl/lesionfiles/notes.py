@@ -12,6 +12,7 @@ from medmtl.lesionfiles.gathering import GatheredImage
 from medmtl.lesionfiles.lesiontruth import Truth
 from medmtl.lesionfiles.pairing import Pair
 from medmtl.lesionfiles.ruletexts import rule_text
+from medmtl.lesionfiles.sanity import AS_DISCS, compares_areas, median_radius
 from medmtl.lesionfiles.scoring import Scored
 from medmtl.lesionfiles.sources import CandidateSource
 
@@ -60,6 +61,27 @@ def gathered_notes(
     notes += [note for pair in pairs for note in _class_notes(images, pair)]
     notes += _exclusion_notes(images, pairs)
     notes += _image_notes(images, sanity)
+    return tuple(dict.fromkeys(notes))
+
+
+def row_notes(scored: Sequence[Scored]) -> tuple[str, ...]:
+    """What became of rows of points under rules that compare areas.
+
+    Args:
+        scored: Each class under each rule.
+    """
+    notes = []
+    for one in scored:
+        name, text = one.pair.name, rule_text(one.rule)
+        discs = [row for row in AS_DISCS if row in one.rows]
+        radius = median_radius([image.candidates[name] for image in one.images])
+        if discs and radius is not None and compares_areas(one.rule):
+            notes.append(
+                f"{name}: {' and '.join(discs)} are discs of {radius:.3g} pixels under rules that compare areas, "
+                "the median radius of the candidates"
+            )
+        if one.left_out:
+            notes.append(f"{name}, {text}: no row of {', '.join(one.left_out)}: these are points without an area")
     return tuple(dict.fromkeys(notes))
 
 

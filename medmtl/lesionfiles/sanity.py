@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -27,6 +29,9 @@ Bytes = npt.NDArray[np.uint8]
 DISCS, RANDOM_DISCS = "trick: its points as discs of 2 % of the field", "trick: random such discs by image score"
 ROWS = (RANDOM, CONSTANT, CENTER, DARK, BRIGHT, DISCS, RANDOM_DISCS)
 """Names of all rows that are made here."""
+
+AS_DISCS = (RANDOM, CENTER)
+"""Rows of points, which rules that compare areas see as discs of the evaluated candidates' median radius."""
 
 POINTS = 100
 """Candidates of the random and the blob rows in an image."""
@@ -65,6 +70,37 @@ def trick_rows(candidates: Candidates, field: Field, seed: int, image: str) -> d
     rng = _stream(seed, "random discs", image)
     anywhere = Candidates.none() if highest is None else random_discs(field, highest, len(candidates), rng)
     return {DISCS: field_discs(candidates, field), RANDOM_DISCS: anywhere}
+
+
+def median_radius(candidates: Sequence[Candidates]) -> float | None:
+    """Median radius of candidates in their images' pixels, that of a region being that of a disc of its area.
+
+    Args:
+        candidates: Image by image.
+
+    Returns:
+        None where there is no candidate, or one is a bare point.
+    """
+    radii = []
+    for one in candidates:
+        if one.regions is not None:
+            radii.append(np.sqrt(np.array([region.area for region in one.regions]) / np.pi))
+        elif one.radius is not None:
+            radii.append(one.radius)
+        elif len(one):
+            return None
+    every = np.concatenate(radii or [np.empty(0)])
+    return float(np.median(every)) if len(every) else None
+
+
+def as_discs(points: Candidates, radius: float) -> Candidates:
+    """The same points and scores as discs: rules of points see no difference.
+
+    Args:
+        points: The candidates.
+        radius: In pixels.
+    """
+    return Candidates.points(points.x, points.y, points.score, radius=radius)
 
 
 def compares_areas(rule: HitRule) -> bool:

@@ -14,7 +14,7 @@ from medmtl.lesionfiles.gathering import GatheredImage
 from medmtl.lesionfiles.outcomes import Outcomes
 from medmtl.lesionfiles.pairing import Pair
 from medmtl.lesionfiles.ruletexts import rule_text
-from medmtl.lesionfiles.sanity import DISCS, RANDOM_DISCS, compares_areas
+from medmtl.lesionfiles.sanity import AS_DISCS, DISCS, RANDOM_DISCS, as_discs, compares_areas, median_radius
 
 AGAINST = "compared with"
 """What the row of the candidates is called that are compared with in pairs."""
@@ -43,10 +43,12 @@ class Scored(Outcomes):
     Attributes:
         findings: The figures.
         rows: Matches of each row of comparison.
+        left_out: Rows that are not there because they are points and the rule compares areas.
     """
 
     findings: Findings = field(default_factory=Findings)
     rows: dict[str, tuple[Matches, ...]] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
 
 def score(images: Sequence[GatheredImage], pairs: Sequence[Pair], options: ScoreOptions) -> tuple[Scored, ...]:
@@ -85,7 +87,8 @@ def _score_class(
             options.figures,
         )
         findings = replace(findings, metrics=findings.metrics + _covered(known, pair, rule, options.figures))
-        scored.append(Scored(pair, rule, tuple(known), mine, findings, rows))
+        left_out = tuple(name for name, found in matched.items() if found is None)
+        scored.append(Scored(pair, rule, tuple(known), mine, findings, rows, left_out))
     return scored
 
 
@@ -116,6 +119,9 @@ def _rows(known: Sequence[GatheredImage], pair: Pair) -> dict[str, list[Candidat
     rows |= {name: [image.sanity[name] for image in known] for name in complete}
     if all(image.tricks for image in known):
         rows |= {name: [image.tricks[pair.name][name] for image in known] for name in _TRICKS}
+    radius = median_radius(rows[""])
+    if radius is not None:
+        rows |= {name: [as_discs(one, radius) for one in rows[name]] for name in AS_DISCS if name in rows}
     return rows
 
 
