@@ -78,7 +78,7 @@ def assemble(
         classes=tuple(pair.name for pair in pairs),
         shown_rate=options.show_rate,
     )
-    return Evaluation(result, scored, images, pairs, provenance, facts)
+    return Evaluation(result, scored, images, pairs, provenance, facts, counting)
 
 
 def _provenance(

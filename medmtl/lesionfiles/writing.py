@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from medmtl.evaluation import Curve, EvaluationResult, pooled_froc
+from medmtl.evaluation import Counting, Curve, EvaluationResult, pooled_froc
 from medmtl.evaluation.plainvalues import plain
 from medmtl.evaluation.results import FORMAT
 from medmtl.explanation.shown import safe_names
@@ -44,6 +44,7 @@ class Evaluation:
         pairs: The classes.
         provenance: Inputs, options and versions, as JSON values.
         facts: What the page says beside the figures.
+        counting: How outcomes were counted: curves and thresholds of pictures go by it as tables do.
     """
 
     result: EvaluationResult
@@ -52,6 +53,7 @@ class Evaluation:
     pairs: tuple[Pair, ...]
     provenance: Mapping[str, Any]
     facts: PageFacts
+    counting: Counting
 
 
 def write_tables(folder: Path, evaluation: Evaluation) -> dict[int, str]:
@@ -78,15 +80,15 @@ def write_tables(folder: Path, evaluation: Evaluation) -> dict[int, str]:
         curves = [replace(curve, title=title) for curve in task.curves if curve.kind == "froc"][:1]
         if curves:
             with atomic_write(folder / f"{name}.png") as temporary:
-                temporary.write_bytes(froc_png([*curves, *_row_curves(one)]))
+                temporary.write_bytes(froc_png([*curves, *_row_curves(one, evaluation.counting)]))
     return {id(file.owner): file.path for file in files if file.owner is not None}
 
 
-def _row_curves(one: Scored) -> list[Curve]:
+def _row_curves(one: Scored, counting: Counting) -> list[Curve]:
     """The curves of the other rows, without a band; those with less than two points are no line."""
     curves = []
     for name, matches in one.rows.items():
-        froc = pooled_froc(matches)
+        froc = pooled_froc(matches, counting)
         if froc.lesions and len(froc.fppi) > 1:
             axes = ("False positives per image", "Lesion sensitivity")
             curves.append(Curve("froc", name, tuple(froc.fppi), tuple(froc.sensitivity), *axes))
@@ -114,7 +116,10 @@ def write_pages(
         OutputError: A file cannot be written.
     """
     shown = {one.pair.name: one for one in reversed(evaluation.scored)}  # the first rule of each class is drawn
-    thresholds = {name: _threshold(one, evaluation.facts.shown_rate) for name, one in shown.items()}
+    rate, counting = evaluation.facts.shown_rate, evaluation.counting
+    thresholds = {
+        name: pooled_froc(one.matches, counting).sensitivity_at(rate).threshold for name, one in shown.items()
+    }
     pages: list[ImagePage] = []
     names = _page_names(evaluation.images)
     for image in images:
@@ -134,10 +139,6 @@ def write_pages(
 def _page_names(images: Sequence[GatheredImage]) -> dict[str, str]:
     ids = [image.image.id for image in images]
     return dict(zip(ids, safe_names(ids), strict=True))
-
-
-def _threshold(one: Scored, rate: float) -> float:
-    return pooled_froc(one.matches).sensitivity_at(rate).threshold
 
 
 def _figure(folder: Path, name: str, image: GatheredImage, one: Scored, threshold: float, picture: Bytes) -> Figure:
