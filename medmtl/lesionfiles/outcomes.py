@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medmtl.evaluation import Candidates, HitRule, Matches, Outcome, Targets
+from medmtl.evaluation import Candidates, Counting, HitRule, Matches, Outcome, Targets, pooled_froc
 from medmtl.lesionfiles.gathering import GatheredImage
 from medmtl.lesionfiles.pairing import Pair
 from medmtl.lesionfiles.ruletexts import rule_text
@@ -18,6 +18,10 @@ CANDIDATE_COLUMNS = [
     "image", "class", "rule", "number", "x", "y", "score", "area_px", "outcome", "lesion", "lenient_lesions", "other_class",
 ]  # fmt: skip
 LESION_COLUMNS = ["image", "class", "rule", "lesion", "x", "y", "area_px", "candidate", "score", "first_candidate"]
+FROC_COLUMNS = [
+    "class", "rule", "threshold", "found", "false", "sensitivity",
+    "false_positives_per_image", "false_positives_per_lesion_free_image",
+]  # fmt: skip
 IMAGE_COLUMNS = ["image", "class", "patient", "site", "width", "height", "lesions", "dropped", "candidates", "excluded"]
 
 
@@ -109,6 +113,25 @@ def _lesion_rows(one: Outcomes, image: GatheredImage, matches: Matches) -> list[
         key = [image.image.id, one.pair.name, rule_text(one.rule), number]
         rows.append([*key, *place, int(targets.area[number - 1]), *by, None if first < 0 else first + 1])
     return rows
+
+
+def froc_frame(outcomes: Sequence[Outcomes], counting: Counting) -> pd.DataFrame:
+    """The whole curve of each class and rule: (0, 0) at threshold ``inf``, then a row a distinct score, falling.
+
+    ``found`` and ``false`` are lesions and false positives at or above the threshold. Cells of shares of nothing, such as
+    false positives per lesion-free image where each image has a lesion, are NaN.
+
+    Args:
+        outcomes: Each class under each rule.
+        counting: How outcomes are counted.
+    """
+    parts = []
+    for one in outcomes:
+        curve = pooled_froc(one.matches, counting)
+        key = {"class": one.pair.name, "rule": rule_text(one.rule)}
+        columns = (curve.thresholds, curve.found, curve.false, curve.sensitivity, curve.fppi, curve.fppi_free)
+        parts.append(pd.DataFrame(key | dict(zip(FROC_COLUMNS[2:], columns, strict=True))))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=FROC_COLUMNS)
 
 
 def image_frame(images: Sequence[GatheredImage], pairs: Sequence[Pair]) -> pd.DataFrame:

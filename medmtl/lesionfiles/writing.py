@@ -18,7 +18,7 @@ from medmtl.explanation.shown import safe_names
 from medmtl.files import atomic_write, write_text
 from medmtl.lesionfiles.drawing import Bytes, Shown, draw_outcomes
 from medmtl.lesionfiles.gathering import GatheredImage
-from medmtl.lesionfiles.outcomes import candidate_frame, image_frame, lesion_frame
+from medmtl.lesionfiles.outcomes import candidate_frame, froc_frame, image_frame, lesion_frame
 from medmtl.lesionfiles.pages import Figure, ImagePage, PageFacts, render_image, render_index
 from medmtl.lesionfiles.pairing import Pair
 from medmtl.lesionfiles.ruletexts import rule_text
@@ -71,6 +71,7 @@ def write_tables(folder: Path, evaluation: Evaluation) -> dict[int, str]:
         "candidates": candidate_frame(evaluation.scored),
         "lesions": lesion_frame(evaluation.scored),
         "images": image_frame(evaluation.images, evaluation.pairs),
+        "froc": froc_frame(evaluation.scored, evaluation.counting),
     }
     for name, frame in frames.items():
         write_text(folder / f"{name}.csv", csv_text(frame))

@@ -288,6 +288,7 @@ def test_everything_is_written_and_every_link_leads_somewhere(world, capfd):
         "candidates.csv",
         "lesions.csv",
         "images.csv",
+        "froc.csv",
         "tables",
         "curves",
         "images",
