@@ -3,7 +3,8 @@
 Each candidate takes the best unclaimed lesion it hits (the nearest, or the one it overlaps most): a true positive. If
 all it hits are claimed it is a duplicate, neither true nor false positive, and counted; if it hits none it is a false
 positive, also where a lesion of another class lies there. One candidate is at most one true positive (strict). Beside
-it stands the lenient count, by which a candidate finds every lesion it hits. Because of the order of scores, the
+it stands the lenient count, by which a candidate finds every lesion it hits. A candidate that hits nothing is ignored on
+pixels of unknown truth and on irrelevant findings, unless it is too large for the lesions it touches. Because of the order of scores, the
 outcome at a threshold is the outcome of the candidates at or above it.
 """
 
@@ -21,7 +22,7 @@ from medmtl.evaluation.candidate_table import Candidates
 from medmtl.evaluation.encounters import Pairs
 from medmtl.evaluation.intervals import BoolArray, FloatArray, IntArray
 from medmtl.evaluation.pooling import MatchPool
-from medmtl.evaluation.rules import HIT_RULES, HitRule, PeakInLesion, hit_rule
+from medmtl.evaluation.rules import HIT_RULES, AnyOverlap, HitRule, PeakInLesion, hit_rule
 from medmtl.evaluation.targets import UNKNOWN, Targets, lesion_targets
 
 __all__ = [
@@ -170,6 +171,8 @@ def match_images(
     none = target == 0
     other = none & _marked([chosen.hits(one) for one in pool.others], size)
     apart = _marked([pool.hidden.near(), chosen.hits(pool.irrelevant)], size)
+    if isinstance(chosen, AnyOverlap):
+        none[chosen.oversize(pool.lesions)] = False  # false positives whatever else they touch
     outcome[none & (apart | other if other_class == "ignored" else apart)] = Outcome.IGNORED
     first = np.full(lesions, size)
     np.minimum.at(first, pairs.region, pairs.candidate)

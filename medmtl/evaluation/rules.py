@@ -16,6 +16,7 @@ import numpy as np
 
 from medmtl.errors import EvaluationError, suggestion
 from medmtl.evaluation.encounters import Encounters, Pairs
+from medmtl.evaluation.intervals import IntArray
 
 
 class HitRule(Protocol):
@@ -85,7 +86,8 @@ class CenterDistance:
 class AnyOverlap:
     """A candidate hits a lesion if they share a pixel and the candidate has at most ``guard`` times the lesion's area.
 
-    A candidate too large for every lesion it touches is a false positive. An infinite guard is none.
+    A candidate too large for every lesion it touches is a false positive, whatever else it touches (see ``oversize``). An
+    infinite guard is none.
     """
 
     guard: float = 4.0
@@ -108,6 +110,15 @@ class AnyOverlap:
         """Gives the pairs that overlap and pass the guard; the largest overlap is the best."""
         found, area = encounters.overlaps, encounters.areas_needed.area
         return found.kept(area[found.candidate] <= self.guard * encounters.table.area[found.region])
+
+    def oversize(self, encounters: Encounters) -> IntArray:
+        """Numbers of the candidates that touch lesions and are too large for each of them.
+
+        They are false positives also where their point lies on pixels of unknown truth, or they hit a finding that is
+        to be ignored: otherwise a large disc would buy its way out by its place.
+        """
+        touching = encounters.overlaps.candidate
+        return np.setdiff1d(touching, self.hits(encounters).candidate)
 
 
 @dataclass(frozen=True)

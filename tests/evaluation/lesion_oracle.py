@@ -113,6 +113,8 @@ def outcomes(case, rule, parameters, other_class="false_positive", threshold=-ma
             name = "TRUE_POSITIVE"
         elif mine:
             name = "DUPLICATE"
+        elif rule == "any_overlap" and any((full(region, shape) & full(one, shape)).any() for one in lesions):
+            name = "FALSE_POSITIVE"  # too large for every lesion that it touches
         elif (inside and unknown[row, column]) or hits(ignored) or (other_class == "ignored" and hits(other)):
             name = "IGNORED"
         else:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lesion_oracle import RULES, outcomes, scene
+from lesion_oracle import RULES, full, outcomes, scene
 
 from medmtl.errors import EvaluationError
 from medmtl.evaluation.candidates import Candidates, components
@@ -131,6 +131,30 @@ def test_an_oversize_candidate_is_a_false_positive_whatever_it_touches():
     assert match(wide, targets, "any_overlap").outcome.tolist() == [Outcome.FALSE_POSITIVE]
     assert match(snug, targets, "any_overlap").outcome.tolist() == [Outcome.TRUE_POSITIVE]
     assert match(wide, targets, "any_overlap", guard=math.inf).outcome.tolist() == [Outcome.TRUE_POSITIVE]
+
+
+def test_an_oversize_candidate_is_a_false_positive_whatever_else_it_touches():
+    """A disc around (30, 30), which touches a lesion of its class 8 pixels away: only its size decides."""
+    shape = (100, 100)
+    lesion, hidden = Region.circle(38, 30, 2, shape), Region.circle(30, 30, 3, shape)
+    alone = Targets.of_regions([lesion], shape)
+    unknown = Targets.of_regions([lesion], shape, unknown=full(hidden, shape))
+    irrelevant = Targets.of_regions([lesion], shape, irrelevant=[Region.circle(26, 30, 5, shape)])
+    mask = (full(lesion, shape) | full(Region.point(30, 30, shape), shape)).astype(np.uint8)
+    dropped = lesion_targets(mask, min_area=2)
+    other = Targets.of_regions([Region.circle(26, 30, 5, shape)], shape)
+    wide, small = (Candidates.points([30], [30], [1.0], radius=[radius]) for radius in (9, 5))
+    for targets in (alone, unknown, irrelevant, dropped):
+        assert match(wide, targets, "any_overlap").outcome.tolist() == [Outcome.FALSE_POSITIVE]
+        open_to = match(wide, targets, "any_overlap", guard=math.inf)  # without a guard nothing is oversize
+        assert open_to.outcome.tolist() == [Outcome.TRUE_POSITIVE]
+    both = {"other": [other], "other_class": "ignored"}
+    assert match(wide, alone, "any_overlap", **both).outcome.tolist() == [Outcome.FALSE_POSITIVE]
+    # Of the same place, but touching no lesion of its class: these count neither way, as before.
+    for targets, more in ((unknown, {}), (irrelevant, {}), (dropped, {}), (alone, both)):
+        assert match(small, targets, "any_overlap", **more).outcome.tolist() == [Outcome.IGNORED]
+    far = Targets.of_regions([Region.circle(80, 80, 2, shape)], shape, unknown=full(hidden, shape))
+    assert match(wide, far, "any_overlap").outcome.tolist() == [Outcome.IGNORED]
 
 
 @pytest.mark.parametrize(("rule", "parameters"), [item for item in RULES if item[1].get("guard") != math.inf])
