@@ -11,7 +11,7 @@ import pandas as pd
 
 from medmtl.errors import EvaluationError
 from medmtl.evaluation.classification import named, titled
-from medmtl.evaluation.froc import RETINA_RATES, STRICT, Counting, Froc, pooled_froc
+from medmtl.evaluation.froc import CPM_RATES, RETINA_RATES, STRICT, Counting, Froc, pooled_froc
 from medmtl.evaluation.froc_intervals import froc_replicates
 from medmtl.evaluation.intervals import DRAWS, Groups, IntArray, group_codes
 from medmtl.evaluation.lesion_rows import LesionRow, RowOptions, cells, lesion_row, missing, site_table, size_table
@@ -174,13 +174,19 @@ def _metrics(row: LesionRow, name: str) -> tuple[Metric, ...]:
     unit = f"{counted}; {curve.rule[:1].lower()}{curve.rule[1:].rstrip('.')}" if curve.rule else counted
     metrics = []
     for rate, interval in zip(row.rates, row.each, strict=True):
-        reached = not curve.lesions or curve.sensitivity_at(rate).reached
-        note = unit if reached else f"{unit}; not reached: the curve ends at {curve.fppi[-1]:.3g}"
+        note = unit if not _beyond(curve, [rate]) else f"{unit}; not reached: the curve ends at {curve.fppi[-1]:.3g}"
         label = f"Lesion sensitivity at {rate:g} false positives per image"
         metrics.append(named(f"sensitivity_at_{rate:g}", label, name, interval, curve.lesions, note))
     label = "Mean lesion sensitivity at 1/8 to 8 false positives per image (CPM)"
-    metrics.append(named("cpm", label, name, row.cpm, curve.lesions, unit))
+    beyond = ", ".join(f"{rate:g}" for rate in _beyond(curve, CPM_RATES))
+    note = f"{unit}; not reached at {beyond}: the curve ends at {curve.fppi[-1]:.3g}" if beyond else unit
+    metrics.append(named("cpm", label, name, row.cpm, curve.lesions, note))
     return (*metrics, named("lesion_ap", "Average precision of lesions", name, row.precision, curve.lesions, unit))
+
+
+def _beyond(curve: Froc, rates: Sequence[float]) -> list[float]:
+    """The rates of false positives that the curve of some lesions does not reach."""
+    return [rate for rate in rates if curve.lesions and not curve.sensitivity_at(rate).reached]
 
 
 def _same_images(found: Sequence[Matches | None], kept: Sequence[int], size: int, title: str) -> list[Matches]:

@@ -11,7 +11,7 @@ from medmtl.errors import EvaluationError
 from medmtl.evaluation.candidates import peaks, random_candidates
 from medmtl.evaluation.froc import LENIENT, Counting, pooled_froc
 from medmtl.evaluation.froc_intervals import froc_intervals, lesion_precision_interval
-from medmtl.evaluation.lesions import lesion_targets, match
+from medmtl.evaluation.lesions import Matches, lesion_targets, match
 from medmtl.evaluation.localization import froc_curve, lesion_findings
 from medmtl.evaluation.strata import by_size
 
@@ -50,6 +50,29 @@ def test_figures_are_those_of_the_curve_and_beat_random_points():
     assert (found.labelled, found.unlabelled) == (24, 0)
     assert "no tolerance" in found.curves[0].caption
     assert found.tables[0].note == found.curves[0].caption
+
+
+@pytest.mark.parametrize(
+    ("false", "beyond"),
+    [
+        (0, "0.125, 0.25, 0.5, 1, 2, 4, 8"),  # every lesion found and nothing else: CPM 1, read beyond the curve's end
+        (1, "1, 2, 4, 8"),
+        (2, "2, 4, 8"),
+        (15, "8"),
+        (16, ""),
+    ],
+)
+def test_a_cpm_beyond_the_end_of_the_curve_says_so(false, beyond):
+    """Two images, a lesion found at .9 in the first, and some false positives below: the curve ends at false / 2."""
+    scores, outcomes = np.array([0.9, *np.linspace(0.5, 0.1, false)]), np.array([1] + [0] * false)
+    first = Matches(scores, outcomes, outcomes, 1)
+    second = Matches(np.empty(0), np.empty(0, np.int64), np.empty(0, np.int64), 0)
+    found = metric(lesion_findings([first, second], draws=5), "cpm")
+    assert found.interval.value == 1.0
+    told = f"; not reached at {beyond}: the curve ends at {false / 2:g}"
+    assert found.unit_note.endswith(told) if beyond else "not reached" not in found.unit_note
+    none = lesion_findings([second, second], draws=5)
+    assert "not reached" not in metric(none, "cpm").unit_note  # without lesions there is no curve to reach anything
 
 
 def test_drawn_curve_starts_at_the_origin_and_ends_where_the_curve_does():
