@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import math
+import zlib
+from dataclasses import replace
 
+import cv2
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from skimage import io as skimage_io
 from skimage import measure
 
 from medmtl.errors import ConfigError
@@ -117,21 +120,37 @@ def test_coco_in_pycocotools_has_the_masks(tmp_path, capsys):
     assert "0-based" in coco.dataset["info"]["coordinates"]
 
 
-def test_csv_in_pandas(tmp_path):
-    (path,) = written("csv", tmp_path)
-    rows = pd.read_csv(path)
-    assert rows["x"].tolist() == [21.25, 50.0, 3.0]
-    assert rows["class"].tolist() == ["hard exudates"] * 3
-    assert set(rows["file"]) == {"eye ü.tif"}
-    assert rows["coordinates"].str.contains("0-based").all()
-    assert rows["disc_distance_dd"].iloc[1] == pytest.approx(1.0)
+def test_csv_in_the_csv_module(tmp_path):
+    """pandas wrote it; here it is read as text."""
+    (exporter,) = open_exports(["csv"], tmp_path)
+    image = replace(shown(), source='eye "1", ü.tif')
+    (path,) = exporter.add(image)
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(float(row["x"]), float(row["y"])) for row in rows] == [(21.25, 11.0), (50.0, 30.0), (3.0, 3.0)]
+    assert [row["number"] for row in rows] == ["1", "2", "3"]
+    assert [float(row["score"]) for row in rows] == [1.5, 0.75, 0.6]
+    assert [float(row["probability"]) for row in rows] == pytest.approx(
+        [1 / (1 + math.exp(-s)) for s in (1.5, 0.75, 0.6)]
+    )
+    assert {row["class"] for row in rows} == {"hard exudates"}
+    assert {row["image"] for row in rows} == {"eye"}
+    assert {row["file"] for row in rows} == {'eye "1", ü.tif'}
+    assert {row["area_px"] for row in rows} == {""}  # not known, and not 0
+    assert all("0-based" in row["coordinates"] for row in rows)
+    away = [math.dist((float(row["x"]), float(row["y"])), (50, 20)) / 10 for row in rows]
+    assert [float(row["disc_distance_dd"]) for row in rows] == pytest.approx(away)
+    assert not any(None in row or None in row.values() for row in rows)  # no cell too many or too few
 
 
-def test_png16_in_skimage(tmp_path):
+def test_png16_in_opencv(tmp_path):
+    """Pillow wrote it; scikit-image would only have called Pillow again."""
     paths = written("png16", tmp_path)
     path = next(path for path in paths if path.name == "hard_exudates.png")
-    codes, told = skimage_io.imread(path), json.loads(path.with_suffix(".json").read_text())
+    codes, told = cv2.imread(str(path), cv2.IMREAD_UNCHANGED), json.loads(path.with_suffix(".json").read_text())
     assert codes.dtype == np.uint16
+    assert codes.shape == (40, 60)
+    np.testing.assert_array_equal(codes == told["no_value_code"], np.isnan(evidence()))
     values = np.where(codes == told["no_value_code"], np.nan, told["offset"] + told["step"] * codes.astype(float))
     np.testing.assert_allclose(values, evidence(), atol=told["step"] / 2)
 
@@ -154,7 +173,7 @@ def test_nifti_in_nibabel_and_simpleitk(tmp_path):
     np.testing.assert_array_equal(other[0], expected)
 
 
-def test_mha_in_simpleitk_and_by_its_own_header(tmp_path):
+def test_mha_in_simpleitk(tmp_path):
     import SimpleITK
 
     paths = written("mha", tmp_path)
@@ -164,9 +183,26 @@ def test_mha_in_simpleitk_and_by_its_own_header(tmp_path):
     assert picture.GetOrigin() == (0.0, 0.0)
     assert picture.GetMetaData("class") == "hard exudates"
     assert "0-based" in picture.GetMetaData("coordinates")
-    header = paths[0].read_bytes().split(b"ElementDataFile")[0].decode()  # and by the format's own text header
-    assert "DimSize = 60 40" in header
-    assert "ElementType = MET_FLOAT" in header
+
+
+def test_mha_by_hand(tmp_path):
+    """SimpleITK wrote it: here header and pixels are read by the format's own definition."""
+    paths = written("mha", tmp_path)
+    assert [path.name for path in paths] == ["hard_exudates.mha", "blood_dots.mha"]
+    for path, expected in zip(paths, (evidence(), np.full((40, 60), -1.0)), strict=True):
+        head, payload = path.read_bytes().split(b"ElementDataFile = LOCAL\n", 1)
+        told = dict(line.split(" = ", 1) for line in head.decode("utf-8").splitlines())
+        assert (told["NDims"], told["DimSize"], told["ElementType"]) == ("2", "60 40", "MET_FLOAT")
+        assert (told["ElementSpacing"], told["Offset"]) == ("1 1", "0 0")
+        assert (told["image"], told["threshold"]) == ("eye ü.tif", "0.5" if path is paths[0] else "0.0")
+        if told["CompressedData"] == "True":
+            assert int(told["CompressedDataSize"]) == len(payload)
+            payload = zlib.decompress(payload)
+        order = ">f4" if told["BinaryDataByteOrderMSB"] == "True" else "<f4"
+        width, height = map(int, told["DimSize"].split())
+        values = np.frombuffer(payload, order).reshape(height, width)
+        np.testing.assert_array_equal(np.isnan(values), np.isnan(expected))
+        np.testing.assert_array_equal(values, expected)
 
 
 @settings(deadline=None)
