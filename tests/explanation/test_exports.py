@@ -120,6 +120,26 @@ def test_coco_in_pycocotools_has_the_masks(tmp_path, capsys):
     assert "0-based" in coco.dataset["info"]["coordinates"]
 
 
+@pytest.mark.parametrize("x", [2.25, 2.5, 2.75, 3.5, 0.0, 0.5, -0.5, -0.75, 58.5, 59.49, 59.5, 60.0])
+@pytest.mark.parametrize("y", [4.5, 5.5, 6.0])
+def test_coco_s_pixel_of_a_lone_peak_is_the_one_that_holds_it(tmp_path, x, y):
+    """A pixel reaches from half before its center up to half behind it, that end excluded: 2.5 lies in pixel 3."""
+    (exporter,) = open_exports(["coco"], tmp_path)
+    found = candidate_table("eye", HARD, x=[x], y=[y], score=[0.9])
+    blank = np.full((40, 60), -2.0, np.float32)
+    exporter.add(ShownImage("eye", np.zeros((40, 60, 3), np.uint8), [ShownClass(HARD, blank, found)]))
+    (one,) = json.loads(exporter.finish()[0].read_text(encoding="utf-8"))["annotations"]
+    place = [
+        next((center for center in range(side) if center - 0.5 <= value < center + 0.5), 0 if value < 0 else side - 1)
+        for value, side in ((x, 60), (y, 40))
+    ]
+    assert one["bbox"] == [*place, 1, 1]
+    assert one["area"] == 1
+    before = place[0] * 40 + place[1]  # pixels of the columns before, and of its own above it
+    assert one["segmentation"]["counts"] == [before, 1, 60 * 40 - 1 - before]
+    assert [(peak["x"], peak["y"]) for peak in one["peaks"]] == [(x, y)]
+
+
 def test_csv_in_the_csv_module(tmp_path):
     """pandas wrote it; here it is read as text."""
     (exporter,) = open_exports(["csv"], tmp_path)

@@ -68,8 +68,8 @@ class CocoExport:
 def _annotations(entry: ShownClass, image: ShownImage) -> list[dict[str, Any]]:
     regions, alone = map_regions(entry.evidence, entry.scale, entry.candidates)
     found = [_annotation(region, (image.height, image.width)) for region in regions]
-    for _, row in alone.iterrows():  # a peak without a region: its own pixel
-        column, line = (int(np.clip(round(row[key]), 0, side - 1)) for key, side in _sides(image))
+    for _, row in alone.iterrows():  # a peak without a region: its own pixel; on an edge the later one, as everywhere
+        column, line = (int(np.clip(np.floor(row[key] + 0.5), 0, side - 1)) for key, side in _sides(image))
         pixel = Region(np.ones((1, 1), dtype=bool), column, line, alone[alone["number"] == row["number"]])
         found.append(_annotation(pixel, (image.height, image.width)))
     return found
