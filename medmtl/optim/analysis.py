@@ -140,16 +140,19 @@ def ordinary_updates(
     optimizers: Iterable[Optimizer],
     parameters: Mapping[str, nn.Parameter],
     gradients_by_task: Mapping[str, Gradients],
+    *,
+    taken: bool = False,
 ) -> dict[str, Gradients]:
     """The part of an ordinary optimizer's update that is each task's: lr · g_k / (√v̂ + eps), or lr · g_k without v.
 
-    v̂ is that of all tasks together after taking in Σ_k g_k, as in the step that comes, free of its bias where the
-    optimizer is an Adam. Reconstruction: the attribution is not given by the paper.
+    v̂ is that of all tasks together after taking in Σ_k g_k, as in the step that comes, or what the step just taken
+    left; free of its bias where the optimizer is an Adam. Reconstruction: the attribution is not given by the paper.
 
     Args:
         optimizers: Ordinary optimizers; the first that holds a parameter counts.
         parameters: Parameters by name.
         gradients_by_task: Gradients by task and parameter name.
+        taken: The step was taken; a parameter that it left without moments belongs to no task.
     """
     names = {id(parameter): name for name, parameter in parameters.items()}
     steps: dict[str, Gradients] = {task: {} for task in gradients_by_task}
@@ -162,31 +165,34 @@ def ordinary_updates(
                     continue
                 done.add(name)
                 reach = {task: row[name] for task, row in gradients_by_task.items() if name in row}
-                for task, step in _attributed(group, optimizer.state.get(parameter, {}), reach).items():
+                for task, step in _attributed(group, optimizer.state.get(parameter, {}), reach, taken).items():
                     steps[task][name] = step
     return steps
 
 
 @torch.no_grad()
-def _attributed(group: Mapping[str, Any], state: Mapping[str, Any], reach: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _attributed(
+    group: Mapping[str, Any], state: Mapping[str, Any], reach: Mapping[str, Tensor], taken: bool
+) -> dict[str, Tensor]:
     if not reach:
         return {}
-    root = _root(group, state, reach)
-    if root is None:
+    if "eps" not in group or not ("betas" in group or "alpha" in group):  # neither Adam nor RMSprop
         return {task: gradient * group["lr"] for task, gradient in reach.items()}
-    below = root + group["eps"]
+    if taken and not state:
+        return {}
+    below = _root(group, state, reach, taken) + group["eps"]
     return {task: gradient / below * group["lr"] for task, gradient in reach.items()}
 
 
-def _root(group: Mapping[str, Any], state: Mapping[str, Any], reach: Mapping[str, Tensor]) -> Tensor | None:
-    """√v̂ of an Adam or RMSprop after taking in the sum of the gradients; None for other optimizers."""
-    if "eps" not in group or not ("betas" in group or "alpha" in group):
-        return None
+def _root(group: Mapping[str, Any], state: Mapping[str, Any], reach: Mapping[str, Tensor], taken: bool) -> Tensor:
+    """√v̂ of an Adam or RMSprop, which took the sum of the gradients in or is about to."""
     decay = group["betas"][1] if "betas" in group else group["alpha"]
-    total = torch.stack(list(reach.values())).sum(0)
-    known = state.get("exp_avg_sq", state.get("square_avg"))
-    bias = 1 - decay ** (float(state.get("step", 0)) + 1) if "betas" in group else 1.0
-    return second_root(known, total, decay, bias)
+    known: Tensor | None = state.get("exp_avg_sq", state.get("square_avg"))
+    steps = float(state.get("step", 0))
+    if taken and known is not None:
+        return (known / (1 - decay**steps if "betas" in group else 1.0)).sqrt()
+    bias = 1 - decay ** (steps + 1) if "betas" in group else 1.0
+    return second_root(known, torch.stack(list(reach.values())).sum(0), decay, bias)
 
 
 def second_root(known: Tensor | None, gradient: Tensor, decay: float, bias: float) -> Tensor:

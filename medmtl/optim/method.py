@@ -91,17 +91,20 @@ class Method(ABC):
         """Hears the mean training losses of an epoch; most methods do not care."""
         return
 
-    def attributed_updates(self, gradients_by_task: Mapping[str, Gradients]) -> dict[str, Gradients]:
+    def attributed_updates(
+        self, gradients_by_task: Mapping[str, Gradients], *, taken: bool = False
+    ) -> dict[str, Gradients]:
         """The part of an update that is each task's own, for analysis; changes nothing.
 
         Args:
             gradients_by_task: Gradients by task and parameter name, times the task's weight where the method has one.
+            taken: They are those of the update just done, which the moments hold already; else of the one to come.
 
         Returns:
             lr · g_k / (√v̂ + eps) with the second moments of the ordinary optimizer, which all tasks share; lr · g_k
             for an optimizer without.
         """
-        return ordinary_updates(self.optimizers, self.parameters, gradients_by_task)
+        return ordinary_updates(self.optimizers, self.parameters, gradients_by_task, taken=taken)
 
     def state_dict(self) -> dict[str, Any]:
         """All state: position, optimizers, the method's own numbers and random state; plain types and tensors."""

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from medmtl.errors import ConfigError
 from medmtl.optim.analysis import Conflict, Layer, UpdateShares, conflicts, module_of, spread
-from medmtl.optim.base import Batch, Gradients, Problem, Window
+from medmtl.optim.base import Batch, Gradients, Problem, StepReport, Window
 from medmtl.optim.buffers import cuda_devices
-from medmtl.optim.checks import check_number
+from medmtl.optim.checks import LossUnusable, check_number
 from medmtl.optim.gradients import norm_of
 from medmtl.optim.method import Method
 from medmtl.optim.services import Services
@@ -25,18 +25,20 @@ Row = dict[str, str | int | float]
 class Probe:
     """Measures who moves what, and who pulls where, every ``interval`` updates.
 
-    At a due step it takes the tasks' gradients on the window that is about to be used, with frozen buffers, a forked
-    random state and nothing written to ``.grad``, and gives rows with
+    Before a due update, `look` takes the tasks' gradients on the window that is about to be used, with frozen buffers,
+    a forked random state and nothing written to ``.grad``; after it, `settle` shares the update out. They give rows with
 
     - ``gradient_norm`` of each task's mean loss,
-    - ``update_share``: rAU of each task in each shared layer (see `UpdateShares`), from what the method attributes,
     - ``cosine``, ``magnitude`` and ``opposed`` (see `Conflict`): mean, sd, 2.5 and 97.5 % over pairs, ``inter_task`` (two
       tasks on the same sample) and ``inter_sample`` (two samples of the same task), over at most ``max_samples`` samples
-      and tasks drawn at random.
+      and tasks drawn at random,
+    - ``update_share``: rAU of each task in each shared layer (see `UpdateShares`), from what the method attributes, with
+      the weights of this very update.
 
     It costs a forward and K backward passes on the window, and twice as many for each of the samples; it holds as many
-    gradients as there are samples or tasks. When it is off, or not due, it costs nothing. In several processes all must
-    look, since norms and shares are of all samples; the pairs are those of each process's own.
+    gradients as there are samples or tasks, those of the tasks through the update. When it is off, or not due, it costs
+    nothing. In several processes all must look, since norms and shares are of all samples; the pairs are those of each
+    process's own. Losses that cannot be learned from are not its business: it gives no rows, and the update says so.
 
     Args:
         interval: Updates from look to look; 0 is off.
@@ -68,40 +70,50 @@ class Probe:
         self.interval, self.max_samples, self.seed = interval, max_samples, seed
         self.split = split or samples_of
         self.shares = UpdateShares(decay, layer)
+        self._held: tuple[int, dict[str, Gradients]] | None = None  # the update that was looked at, and its gradients
 
     def due(self, step: int) -> bool:
         """Whether update number ``step`` (from 0) is to be looked at."""
         return self.interval > 0 and step % self.interval == 0
 
-    def look(
-        self,
-        step: int,
-        problem: Problem,
-        window: Window,
-        method: Method,
-        services: Services,
-        weights: Mapping[str, float] | None = None,
-    ) -> list[Row]:
-        """Looks, if it is due.
+    def look(self, step: int, problem: Problem, window: Window, services: Services) -> list[Row]:
+        """Looks before an update, if it is due.
 
         Args:
             step: Number of the update that comes next.
             problem: What is minimized.
             window: The micro-batches of that update.
-            method: The built method, which attributes updates to tasks.
             services: The services of the training; only their processes and loss scale are used.
-            weights: The tasks' factors in the last update, for a method that has some.
 
         Returns:
-            Rows for a log; none when it is not due, nothing is labelled, or a gradient is not finite.
+            Rows for a log; none when it is not due, nothing is labelled, or a loss or gradient is not finite.
         """
+        self._held = None
         if not self.due(step):
             return []
         with torch.random.fork_rng(devices=cuda_devices()):
             found = self._whole(problem, window, services)
-            rows = self._share_rows(found, method, weights or {})
+            rows = [_row("gradient_norm", task, "value", norm_of(row.values())) for task, row in found.items()]
             rows += self._pair_rows(step, problem, window, services) if found else []
+        self._held = (step, found) if found else None
         return [{"step": step, **row} for row in rows]
+
+    def settle(self, method: Method, report: StepReport) -> list[Row]:
+        """Shares out the update that followed a look, if there was one.
+
+        Args:
+            method: The built method, which attributes its last update to tasks.
+            report: What that update did; its weights are the tasks' factors. A task that it gives none, because it is
+                not its turn, has factor 1.
+
+        Returns:
+            Rows for a log; none when there was no look or the update was skipped.
+        """
+        held, self._held = self._held, None
+        if held is None or report.skipped:
+            return []
+        step, found = held
+        return [{"step": step, **row} for row in self._share_rows(found, method, report.weights)]
 
     def state_dict(self) -> dict[str, Any]:
         """The accumulated updates."""
@@ -116,14 +128,11 @@ class Probe:
         return _gradients(unclipped, window, problem.tasks)
 
     def _share_rows(self, found: dict[str, Gradients], method: Method, weights: Mapping[str, float]) -> list[Row]:
-        if not found:
-            return []
         weighted = {t: {n: g * weights[t] for n, g in row.items()} if t in weights else row for t, row in found.items()}
-        self.shares.observe(method.attributed_updates(weighted))
-        norms = [_row("gradient_norm", task, "value", norm_of(row.values())) for task, row in found.items()]
+        self.shares.observe(method.attributed_updates(weighted, taken=True))
         shares = self.shares.shares()
         network_order = dict.fromkeys(map(self.shares.layer, method.parameters))  # optimizers keep another one
-        return norms + [
+        return [
             _row("update_share", task, "value", share, layer)
             for layer in network_order
             for task, share in shares.get(layer, {}).items()
@@ -197,8 +206,12 @@ def _sample(part: Any, index: int) -> Any:
 
 
 def _gradients(services: Services, window: Window, tasks: tuple[str, ...]) -> dict[str, Gradients]:
+    """None at all where a loss cannot be learned from: means are those of all of a reducer's processes, and so is this."""
     counts = services.counts(window, tasks)
-    found = list(services.task_gradients(window, counts, "collect", "frozen")) if counts else []
+    try:
+        found = list(services.task_gradients(window, counts, "collect", "frozen")) if counts else []
+    except LossUnusable:  # the update that comes names it
+        return {}
     return {result.task: result.gradients for result in found} if all(result.finite for result in found) else {}
 
 

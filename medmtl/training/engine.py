@@ -164,8 +164,7 @@ class Trainer:
         here = [to_device(batch, self.device, channels_last=self.config.training.channels_last) for batch in window]
         step, warmup = self.standing.step, self.config.training.warmup
         buffers = [buffer.clone() for buffer in self.problem.network.buffers()]  # a forward pass moves them
-        looks = self.probing.look(step, self.problem, here, self.method, self.services)
-        self.tracker.look(step, looks)
+        self.tracker.look(step, self.probing.look(step, self.problem, here, self.services))
         try:
             report = train_step(self.method, self.services, here, step=step, total=self.total, warmup=warmup)
         except LossUnusable as error:
@@ -174,7 +173,7 @@ class Trainer:
             return self._unusable(error, here)
         if report.skipped:  # an overflow leaves no trace in running statistics either
             self._restore(buffers)
-        self.probing.remember(report.weights)
+        self.tracker.look(step, self.probing.settle(self.method, report))
         return report
 
     def _restore(self, buffers: Sequence[Tensor]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from medmtl.errors import output_error
 from medmtl.files import write_text
-from medmtl.optim import Method, Probe, Problem, Services, Window
+from medmtl.optim import Method, Probe, Problem, Services, StepReport, Window
 
 COLUMNS = ("step", "measure", "tasks", "layer", "statistic", "value")
 
@@ -26,7 +26,6 @@ class ProbeLog:
     def __init__(self, probe: Probe, path: Path | None) -> None:
         self.probe = probe
         self.path = path
-        self._weights: Mapping[str, float] = {}
 
     def start(self, step: int) -> None:
         """Cuts the table back to what was measured before update ``step``."""
@@ -34,17 +33,31 @@ class ProbeLog:
             kept = [row for row in read_probe(self.path) if int(row["step"]) < step] if step else []
             write_text(self.path, ",".join(COLUMNS) + "\n" + _csv(kept))
 
-    def look(
-        self, step: int, problem: Problem, window: Window, method: Method, services: Services
-    ) -> Sequence[Mapping[str, Any]]:
+    def look(self, step: int, problem: Problem, window: Window, services: Services) -> Sequence[Mapping[str, Any]]:
         """Looks before update ``step`` if that is due, and writes what was seen.
 
         Raises:
             OutputError: The table cannot be written.
         """
-        if not self.probe.due(step):
-            return ()
-        rows = self.probe.look(step, problem, window, method, services, self._weights)
+        return self._written(self.probe.look(step, problem, window, services))
+
+    def settle(self, method: Method, report: StepReport) -> Sequence[Mapping[str, Any]]:
+        """Shares out the update that was looked at, if it was, and writes the shares.
+
+        Raises:
+            OutputError: The table cannot be written.
+        """
+        return self._written(self.probe.settle(method, report))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The accumulated updates."""
+        return {"probe": self.probe.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes a saved state up again."""
+        self.probe.load_state_dict(state["probe"])
+
+    def _written(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
         if self.path is not None and rows:
             try:
                 with self.path.open("a", encoding="utf-8", newline="") as stream:
@@ -52,20 +65,6 @@ class ProbeLog:
             except OSError as error:
                 raise output_error(error, self.path) from error
         return rows
-
-    def remember(self, weights: Mapping[str, float]) -> None:
-        """Notes the weights of an update: the next look shares the update out with them."""
-        if weights:
-            self._weights = dict(weights)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The accumulated updates and the last weights."""
-        return {"probe": self.probe.state_dict(), "weights": dict(self._weights)}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes a saved state up again."""
-        self.probe.load_state_dict(state["probe"])
-        self._weights = dict(state["weights"])
 
 
 def read_probe(path: Path) -> list[dict[str, str]]:

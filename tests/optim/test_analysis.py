@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 import math
@@ -29,8 +30,8 @@ from optim_toys import (
 )
 from torch import nn
 
-from medmtl.errors import ConfigError
-from medmtl.optim import LossScale, Probe, Services, samples_of
+from medmtl.errors import ConfigError, TrainingError
+from medmtl.optim import LossScale, Probe, Services, StepReport, TaskLoss, samples_of
 from medmtl.optim.analysis import UpdateShares, conflict, conflicts, module_of, spread, squared_updates
 
 number = st.floats(-5, 5, width=32)
@@ -205,10 +206,10 @@ def test_a_probe_leaves_no_trace(name: str) -> None:
         torch.manual_seed(5)
         for step in range(4):
             window = [batch_of(seed=step, missing={"b": [0, 1]})]
-            rows = probe.look(step, problem, window, method, services)
+            rows = probe.look(step, problem, window, services)
             assert bool(rows) is bool(interval)
             assert all(parameter.grad is None for parameter in problem.parameters())
-            method.update(window, services)
+            probe.settle(method, method.update(window, services))
         ends.append(
             {**weights_of(problem), "random": torch.get_rng_state(), "scale": torch.tensor(services.scale.value)}
         )
@@ -219,7 +220,8 @@ def test_a_probe_that_is_off_or_not_due_touches_nothing() -> None:
     problem = Shared()
     method = built("equal", problem)
     for probe, step in ((Probe(), 0), (Probe(5), 3)):
-        assert probe.look(step, problem, None, method, None) == []  # type: ignore[arg-type]
+        assert probe.look(step, problem, None, None) == []  # type: ignore[arg-type]
+        assert probe.settle(method, StepReport()) == []
     assert problem.forwards == 0
     assert [step for step in range(12) if Probe(5).due(step)] == [0, 5, 10]
 
@@ -230,11 +232,9 @@ def values(rows, measure: str, **where) -> list[float]:
 
 def test_the_rows_by_brute_force() -> None:
     problem = Shared()
-    method = built("equal", problem, sgd)
     batch = batch_of(4, missing={"c": [1]})
-    rows = Probe(2, max_samples=8).look(
-        4, problem, [rows_of(batch, 0, 1), rows_of(batch, 1, 4)], method, Services(problem)
-    )
+    window, services, probe = [rows_of(batch, 0, 1), rows_of(batch, 1, 4)], Services(problem), Probe(2, max_samples=8)
+    rows = probe.look(4, problem, window, services)
     named = dict(problem.named_parameters())
 
     def gradient(rows_at, task):
@@ -262,6 +262,8 @@ def test_the_rows_by_brute_force() -> None:
     own = [measures(singles[i, "c"], singles[j, "c"])[0] for i, j in itertools.combinations([0, 2, 3], 2)]
     assert values(rows, "inter_sample_cosine", tasks="c", statistic="high") == pytest.approx([np.percentile(own, 97.5)])
     whole = {task: gradient(batch, task) for task in problem.tasks}
+    method = built("equal", problem, sgd)
+    rows += probe.settle(method, method.update(window, services))
     for task in problem.tasks:
         norm = math.sqrt(sum(float(g.square().sum()) for g in whole[task].values()))
         assert values(rows, "gradient_norm", tasks=task) == pytest.approx([norm])
@@ -271,14 +273,84 @@ def test_the_rows_by_brute_force() -> None:
     assert {row["step"] for row in rows} == {4}
 
 
-def test_weights_scale_what_is_attributed() -> None:
-    problem = Many(2)
-    method = built("equal", problem, sgd)
-    services = Services(problem)
-    plain = Probe(1).look(0, problem, [data(0, 2)], method, services)
-    weighted = Probe(1).look(0, problem, [data(0, 2)], method, services, {"t0": 0.0, "t1": 1.0})
-    assert 0 < values(plain, "update_share", tasks="t0")[0] < 1
-    assert set(values(weighted, "update_share", tasks="t0")) == {0.0}
+def shares_by_hand(problem, window, weights, root) -> dict[str, float]:
+    """First moments aside: w_k g_k over the root of the second moments, squared and added up over the first layer."""
+    rows = {}
+    for task, loss in problem.losses(window, problem.tasks, "frozen").items():
+        found = torch.autograd.grad(loss.mean, list(problem.trunk[0].parameters()), retain_graph=True)
+        rows[task] = [weights[task] * g for g in found]
+    squares = {
+        task: sum(float((g / r).square().sum()) for g, r in zip(row, root, strict=True)) for task, row in rows.items()
+    }
+    return {task: value / sum(squares.values()) for task, value in squares.items()}
+
+
+@pytest.mark.parametrize("name", ["rlw", "dwa", "uw_so"])
+def test_an_update_is_shared_out_with_its_own_weights(name: str) -> None:
+    """Weights that change every step, and a task that the step before had no label of; Adam's moments at the step."""
+    problem, probe = Shared(), Probe(1, max_samples=0, decay=0.0)
+    method, services = built(name, problem, adam), Services(problem)
+    missing = [None, {"b": range(6)}, {"a": range(6)}, None, {"c": range(6)}]
+    for step, absent in enumerate(missing):
+        window = batch_of(seed=step, missing=absent)
+        probe.look(step, problem, [window], services)
+        before = copy.deepcopy(problem)
+        report = method.update([window], services)
+        rows = [row for row in probe.settle(method, report) if row["layer"] == "trunk.0"]
+        state = [method.optimizers[0].state[parameter] for parameter in problem.trunk[0].parameters()]
+        root = [(one["exp_avg_sq"] / (1 - 0.999 ** (step + 1))).sqrt() + 1e-8 for one in state]
+        expected = shares_by_hand(before, window, report.weights, root)
+        known = {row["tasks"]: row["value"] for row in rows}
+        present = sum(known[task] for task in expected)
+        assert set(expected) == set(problem.tasks) - set(absent or {})
+        assert {t: known[t] / present for t in expected} == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_skipped_update_is_not_shared_out() -> None:
+    problem = Shared()
+    probe, method, services = Probe(1, max_samples=0), built("equal", problem), Services(problem)
+    assert probe.look(0, problem, [batch_of()], services)
+    assert probe.settle(method, StepReport(skipped=True)) == []
+    assert probe.settle(method, StepReport()) == []  # what was seen belongs to that one update
+    assert probe.state_dict() == {"accumulated": {}}
+
+
+@pytest.mark.parametrize("name", ["equal", "mao", "adatask", "independent"])
+def test_what_was_taken_is_what_was_foretold(name: str) -> None:
+    """For gradients that are neither weighted nor clipped: the moments before a step with them, or those after it."""
+    problem = Many(3)
+    method, _ = run(name, problem, [[data(step, 3)] for step in range(4)], adam)
+    rows = gradients(problem, 9)
+    foretold = method.attributed_updates(rows)
+    report = method.update([data(9, 3)], Services(problem))
+    taken = method.attributed_updates(rows, taken=True)
+    for task, row in foretold.items():
+        assert_same(row, taken[task], 1e-9)
+        assert all(bool(step.any()) for step in row.values()), (task, report)
+
+
+@pytest.mark.parametrize("sample", [None, 1])
+def test_a_loss_that_is_not_finite_is_left_to_the_update(sample: int | None) -> None:
+    """In the whole batch: no rows. In one sample alone, as a loss of each sample for itself may be: rows of the others."""
+    problem, batch = Shared(), batch_of(3)
+    losses = problem.losses
+
+    def broken(rows, tasks, buffers):
+        found = losses(rows, tasks, buffers)
+        hit = len(rows["x"]) == 1 and torch.equal(rows["x"][0], batch["x"][1]) if sample else len(rows["x"]) == 3
+        return {
+            t: TaskLoss(found[t].sum * float("nan"), found[t].count) if hit and t == "b" else found[t] for t in found
+        }
+
+    problem.losses = broken
+    rows = Probe(1).look(0, problem, [batch], Services(problem))
+    if sample is None:
+        assert rows == []
+        with pytest.raises(TrainingError, match="task 'b'"):
+            built("equal", problem).update([batch], Services(problem))
+    else:
+        assert {row["tasks"] for row in rows if row["measure"] == "inter_sample_cosine"} == {"a", "b", "c"}
+        assert all(math.isfinite(row["value"]) for row in rows)
 
 
 def test_layers_stand_in_the_order_of_the_network() -> None:
@@ -290,8 +362,9 @@ def test_layers_stand_in_the_order_of_the_network() -> None:
         return torch.optim.AdamW([{"params": matrices}, {"params": rest}])
 
     method = built("equal", problem, lambda named: factory(list(named)))
-    probe = Probe(1, max_samples=0, layer=lambda name: name)
-    rows = probe.look(0, problem, [data(0, 2)], method, Services(problem))
+    probe, services = Probe(1, max_samples=0, layer=lambda name: name), Services(problem)
+    probe.look(0, problem, [data(0, 2)], services)
+    rows = probe.settle(method, method.update([data(0, 2)], services))
     told = list(dict.fromkeys(row["layer"] for row in rows if row["measure"] == "update_share"))
     assert told == [name for name, _ in problem.named_parameters() if name in told]
     assert len(told) > 1
@@ -299,13 +372,14 @@ def test_layers_stand_in_the_order_of_the_network() -> None:
 
 def test_draws_follow_seed_and_step_and_state_is_saved() -> None:
     problem = Shared()
-    method, services = built("equal", problem), Services(problem)
-    window = [batch_of(6)]
+    services, window = Services(problem), [batch_of(6)]
     first, second = Probe(1, max_samples=2, seed=1), Probe(1, max_samples=2, seed=1)
-    a = [first.look(step, problem, window, method, services) for step in range(3)]
-    second.load_state_dict(first.state_dict() | {"accumulated": {}})
-    b = [second.look(step, problem, window, method, services) for step in range(3)]
+    a = [first.look(step, problem, window, services) for step in range(3)]
+    b = [second.look(step, problem, window, services) for step in range(3)]
     assert a == b
+    first.settle((method := built("equal", problem)), method.update(window, services))
+    assert first.state_dict()["accumulated"]["trunk.0"]
+    second.load_state_dict(first.state_dict())
     assert second.state_dict() == first.state_dict()
     assert len({tuple(values(rows, "inter_sample_cosine")) for rows in a}) == 3
 
@@ -313,7 +387,7 @@ def test_draws_follow_seed_and_step_and_state_is_saved() -> None:
 def test_without_labels_there_are_no_rows() -> None:
     problem = Shared()
     window = [batch_of(missing={task: range(6) for task in problem.tasks})]
-    assert Probe(1).look(0, problem, window, built("equal", problem), Services(problem)) == []
+    assert Probe(1).look(0, problem, window, Services(problem)) == []
 
 
 @dataclasses.dataclass(frozen=True)
@@ -351,8 +425,8 @@ def test_adamw_shares_sum_to_one() -> None:
     method, services = built("mao", problem, adamw), Services(problem)
     probe = Probe(1, max_samples=0, layer=lambda name: name)
     for step in range(3):
-        rows = probe.look(step, problem, [batch_of(seed=step)], method, services)
-        method.update([batch_of(seed=step)], services)
+        rows = probe.look(step, problem, [batch_of(seed=step)], services)
+        rows += probe.settle(method, method.update([batch_of(seed=step)], services))
     shared = {row["layer"] for row in rows if row["measure"] == "update_share"}
     assert shared == {f"trunk.{name}" for name, _ in problem.trunk.named_parameters()}
     for layer in shared:

@@ -14,6 +14,7 @@ from medmtl.run import RunFolder
 from medmtl.training.checkpoint import load_checkpoint, save_checkpoint
 from medmtl.training.engine import Trainer
 from medmtl.training.interruption import InterruptedTraining
+from medmtl.training.probing import read_probe
 from medmtl.training.standing import is_better, selection_score
 from medmtl.training.tracking import Tracker, read_rows
 from medmtl.workflows import training
@@ -101,18 +102,27 @@ def finite(network):
     return all(bool(torch.isfinite(value).all()) for value in network.values())
 
 
-def test_a_loss_that_is_not_finite_is_named_and_the_state_before_it_saved(small_config, tmp_path, monkeypatch):
+LOOKING = pytest.mark.parametrize("every", [0, 1], ids=["", "with analysis"])
+
+
+@LOOKING
+def test_a_loss_that_is_not_finite_is_named_and_the_state_before_it_saved(small_config, tmp_path, monkeypatch, every):
     poisoned(monkeypatch, 2)
+    config = small_config(training={"analysis": {"every": every, "samples": 2}})
     with pytest.raises(TrainingError, match=r"step 3: .*found nan; images: .*png"):
-        train(small_config(), tmp_path / "run", progress=QUIET)
+        train(config, tmp_path / "run", progress=QUIET)
     state = load_checkpoint(tmp_path / "run/checkpoints/last.pt")
     assert state["standing"]["step"] == state["method"]["step"] == 2
     assert finite(state["network"])
 
 
-def test_an_update_that_is_not_finite_can_be_skipped(small_config, tmp_path, monkeypatch):
+@LOOKING
+def test_an_update_that_is_not_finite_can_be_skipped(small_config, tmp_path, monkeypatch, every):
     poisoned(monkeypatch, 1)
-    result = train(small_config(training={"nonfinite": "skip"}), tmp_path / "run", progress=QUIET)
+    config = small_config(training={"nonfinite": "skip", "analysis": {"every": every, "samples": 2}})
+    result = train(config, tmp_path / "run", progress=QUIET)
+    looked = {row["step"] for row in read_probe(tmp_path / "run/probe.csv")}
+    assert looked == ({str(step) for step in range(result.steps)} - {"1"} if every else set())
     rows = [row for row in read_rows(tmp_path / "run/log.csv") if row["split"] == "train"]
     assert [row["skipped"] for row in rows] == ["0", "1"] + ["0"] * (result.steps - 2)
     assert finite(load_checkpoint(tmp_path / "run/checkpoints/last.pt")["network"])

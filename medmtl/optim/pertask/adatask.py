@@ -65,12 +65,14 @@ class AdaTask(Method):
         self.shared = None if shared is None else tuple(shared)
         self.decay = decay
 
-    def attributed_updates(self, gradients_by_task: Mapping[str, Gradients]) -> dict[str, Gradients]:
+    def attributed_updates(
+        self, gradients_by_task: Mapping[str, Gradients], *, taken: bool = False
+    ) -> dict[str, Gradients]:
         """The step lr · g_k / (√v̂_k + eps) on shared parameters, with the one v̂ elsewhere."""
-        steps = attributed(self.optimizer, self._shared_rows(gradients_by_task))
+        steps = attributed(self.optimizer, self._shared_rows(gradients_by_task), taken=taken)
         for task, row in gradients_by_task.items():
             rest = {name: gradient for name, gradient in row.items() if not self._is_shared(name)}
-            steps[task] |= attributed(self.optimizer, {ALL: rest})[ALL]
+            steps[task] |= attributed(self.optimizer, {ALL: rest}, taken=taken)[ALL]
         return steps
 
     def _build(self, problem: Problem, optimizer_factory: OptimizerFactory) -> list[Optimizer]:

@@ -55,11 +55,14 @@ class Independent(Method):
         task = self._round(turn)[place]
         return Plan((task,), phase=task)
 
-    def attributed_updates(self, gradients_by_task: Mapping[str, Gradients]) -> dict[str, Gradients]:
-        """What each task's own optimizer would make of its gradient."""
+    def attributed_updates(
+        self, gradients_by_task: Mapping[str, Gradients], *, taken: bool = False
+    ) -> dict[str, Gradients]:
+        """What each task's own optimizer made, or in its turn would make, of its gradient."""
+        last = self.plan(self.step - 1).tasks if taken else ()
         rows: dict[str, Gradients] = {}
         for task, row in gradients_by_task.items():
-            rows |= ordinary_updates([self._by_task[task]], self.parameters, {task: row})
+            rows |= ordinary_updates([self._by_task[task]], self.parameters, {task: row}, taken=task in last)
         return rows
 
     def _build(self, problem: Problem, optimizer_factory: OptimizerFactory) -> list[Optimizer]:

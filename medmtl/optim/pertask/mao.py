@@ -81,9 +81,11 @@ class Mao(Method):
         self.betas = None if betas is None else check_betas("mao.betas", betas)
         self.eps = eps
 
-    def attributed_updates(self, gradients_by_task: Mapping[str, Gradients]) -> dict[str, Gradients]:
+    def attributed_updates(
+        self, gradients_by_task: Mapping[str, Gradients], *, taken: bool = False
+    ) -> dict[str, Gradients]:
         """The step lr · g_k / (√v̂_k + eps) with the task's own second moments."""
-        return attributed(self.optimizer, gradients_by_task)
+        return attributed(self.optimizer, gradients_by_task, taken=taken)
 
     def _build(self, problem: Problem, optimizer_factory: OptimizerFactory) -> list[Optimizer]:
         named = trainable(problem)
