@@ -16,6 +16,10 @@ AGGREGATION = [name for name in methods if methods.get(name).info.family == "agg
 ON_PARAMETERS = [name for name in AGGREGATION if not methods.get(name).info.needs_features]
 
 
+def names(count: int) -> tuple[str, ...]:
+    return tuple(f"t{place}" for place in range(count))
+
+
 class Given(nn.Module):
     """A batch maps tasks to rows g_k; the loss of task k is g_k · w + 1, its gradient g_k. No row, no label."""
 
@@ -31,12 +35,30 @@ class Given(nn.Module):
         return {task: TaskLoss(3 * (batch[task] @ self.w - batch[task] @ self.w.detach() + 1), 3) for task in tasks}
 
 
+class Partly(nn.Module):
+    """Every two of three tasks share a parameter, and all share one: which tasks reach what differs."""
+
+    tasks = names(3)
+
+    def __init__(self, tasks: tuple[str, ...] = tasks) -> None:
+        super().__init__()
+        self.tasks = tasks
+        pairs = ("t1_t2", "t0_t2", "t0_t1", "t0_t1_t2")
+        self.shared = nn.ParameterDict({pair: nn.Parameter(torch.zeros(4, dtype=torch.float64)) for pair in pairs})
+
+    def counts(self, batch, tasks):
+        return {task: 3 if task in batch else 0 for task in tasks}
+
+    def losses(self, batch, tasks, buffers):
+        def loss(task: str) -> TaskLoss:
+            reached = torch.cat([value for pair, value in self.shared.items() if task in pair])
+            return TaskLoss(3 * (batch[task] @ reached - (batch[task] @ reached).detach() + 1), 3)
+
+        return {task: loss(task) for task in tasks}
+
+
 def unit(named):
     return torch.optim.SGD([p for _, p in named], lr=1.0)
-
-
-def names(count: int) -> tuple[str, ...]:
-    return tuple(f"t{place}" for place in range(count))
 
 
 def follow(

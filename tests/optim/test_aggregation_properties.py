@@ -13,6 +13,7 @@ from aggregation_toys import (
     AGGREGATION,
     ON_PARAMETERS,
     Given,
+    Partly,
     direction,
     follow,
     names,
@@ -54,6 +55,19 @@ def test_the_order_of_the_tasks_changes_nothing_not_even_draws(name: str, order:
     found, others = follow(name, turned)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
     assert [report.weights for report in others] == [pytest.approx(report.weights) for report in reports]
+
+
+@pytest.mark.parametrize("name", ON_PARAMETERS)
+@pytest.mark.parametrize("order", [("t1", "t2", "t0"), ("t2", "t1", "t0"), ("t2", "t0", "t1")])
+def test_nor_where_tasks_reach_different_parameters(name: str, order: tuple[str, ...]) -> None:
+    ends = []
+    for tasks in (names(3), order):
+        problem = Partly(tasks)
+        method, services = built(name, problem, unit), Services(problem)
+        for batch in batches(3, size=12):
+            method.update([batch], services)
+        ends.append({key: value.detach() for key, value in problem.named_parameters()})
+    torch.testing.assert_close(*ends, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ON_PARAMETERS)

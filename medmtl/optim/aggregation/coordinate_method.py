@@ -27,8 +27,11 @@ class CoordinateMethod(Aggregation):
         return Decision(direction | joined, {}, self._remembering(after))
 
     def _joined(self, step: Gathered) -> Gradients:
-        order = self._order(step.tasks)
-        return {name: self._join(step, [i for i in order if name in step.rows[i]], name) for name in step.shared}
+        order, shared = self._order(step.tasks), set(step.shared)
+        names = [
+            name for name in self.parameters if name in shared
+        ]  # the network's order: draws must not follow the tasks'
+        return {name: self._join(step, [i for i in order if name in step.rows[i]], name) for name in names}
 
     def _join(self, step: Gathered, places: list[int], name: str) -> Tensor:
         gradients = [step.rows[place][name] for place in places]
