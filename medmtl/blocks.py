@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from medmtl.errors import ConfigError, suggestion
 
 M = TypeVar("M", bound=BaseModel)
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
+"""A seed: what PyTorch's generators and 64-bit files take."""
 _SHOWN = 80
 _MESSAGES = {
     "model_type": "must be a block of keys",

@@ -20,5 +20,5 @@ AnatomyTable = Annotated[
     Path | None,
     typer.Option(help="CSV of eyes: image, laterality, disc_x, disc_y, disc_diameter, fovea_x, fovea_y."),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors.")]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from medmtl.blocks import Block, validate_block
+from medmtl.blocks import Block, Seed, validate_block
 from medmtl.config import RunConfig
 from medmtl.errors import ConfigError, suggestion
 from medmtl.yamlfile import parse_override, read_yaml
@@ -21,7 +21,6 @@ _ROW = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,59}")
 _MOST_CANDIDATES = 500
 
 LearningRate = Annotated[float, Field(gt=0, le=10)]
-Seed = Annotated[int, Field(ge=0)]
 Weight = Annotated[float, Field(ge=0)]
 
 
@@ -77,8 +76,8 @@ class Spec(Block):
     )
     set: list[str] = Field(default_factory=list, description="`key.path=value` on top of them.")
     seeds: list[Seed] = Field(min_length=1, description="Seeds of every chosen row.")
-    tune_seed: int | None = Field(
-        None, ge=0, description="Seed on which learning rates and variants are chosen; empty = the first of the seeds."
+    tune_seed: Seed | None = Field(
+        None, description="Seed on which learning rates and variants are chosen; empty = the first of the seeds."
     )
     learning_rates: list[LearningRate] = Field(
         default_factory=list, description="Values of training.lr to choose from; empty = the configuration's own."

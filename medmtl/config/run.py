@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from medmtl.blocks import Block
+from medmtl.blocks import Block, Seed
 from medmtl.config.data import DataConfig, ViewConfig
 from medmtl.config.training import EvaluationConfig, TrainingConfig
 from medmtl.errors import suggestion
@@ -99,7 +99,7 @@ class RunConfig(Block):
     """A whole run."""
 
     name: str = Field("run", description="Name, for titles and tables.")
-    seed: int = Field(0, ge=0, description="Seed of weights, order, augmentation and dropout.")
+    seed: Seed = Field(0, description="Seed of weights, order, augmentation and dropout.")
     data: DataConfig = Field(default_factory=DataConfig)
     views: dict[str, ViewConfig] = Field(
         default_factory=lambda: {"field": ViewConfig()},

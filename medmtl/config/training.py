@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from medmtl.blocks import Block
+from medmtl.blocks import Block, Seed
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
@@ -81,4 +81,4 @@ class EvaluationConfig(Block):
     """How results are computed."""
 
     bootstrap: int = Field(2000, ge=100, description="Bootstrap samples of an interval, over patients.")
-    seed: int = Field(0, description="Seed of the bootstrap and of random sanity rows.")
+    seed: Seed = Field(0, description="Seed of the bootstrap and of random sanity rows.")

@@ -10,6 +10,9 @@ from torch import nn
 from medmtl.errors import ConfigError, TrainingError
 from medmtl.optim.base import TaskLoss
 
+MAX_SEED = 2**63 - 1
+"""Largest seed: what PyTorch's generators and 64-bit files take."""
+
 
 def check_number(
     where: str, value: object, *, least: float | None = None, above: float | None = None, whole: bool = False
@@ -34,6 +37,17 @@ def check_number(
     inside = number and (least is None or value >= least) and (above is None or value > above)  # type: ignore[operator]
     if not inside:
         raise ConfigError("out of range", where=where, found=repr(value), remedy=f"use {wanted}{''.join(limits)}")
+
+
+def check_seed(where: str, value: object) -> None:
+    """Accepts a seed: a whole number from 0 to `MAX_SEED`.
+
+    Raises:
+        ConfigError: Anything else.
+    """
+    check_number(where, value, least=0, whole=True)
+    if value > MAX_SEED:  # type: ignore[operator]  # a number: checked above
+        raise ConfigError("out of range", where=where, found=repr(value), remedy="use a whole number below 2**63")
 
 
 def check_choice(where: str, value: object, choices: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ from medmtl.errors import ConfigError
 from medmtl.optim.analysis import Conflict, Layer, UpdateShares, conflicts, module_of, spread
 from medmtl.optim.base import Batch, Gradients, Problem, StepReport, Window
 from medmtl.optim.buffers import cuda_devices
-from medmtl.optim.checks import LossUnusable, check_number
+from medmtl.optim.checks import LossUnusable, check_number, check_seed
 from medmtl.optim.gradients import norm_of
 from medmtl.optim.method import Method
 from medmtl.optim.services import Services
@@ -62,8 +62,9 @@ class Probe:
         layer: Layer = module_of,
         split: Callable[[Batch], Sequence[Batch]] | None = None,
     ) -> None:
-        for name, value in (("interval", interval), ("max_samples", max_samples), ("seed", seed)):
+        for name, value in (("interval", interval), ("max_samples", max_samples)):
             check_number(f"probe.{name}", value, least=0, whole=True)
+        check_seed("probe.seed", seed)
         check_number("probe.decay", decay, least=0.0)
         if decay >= 1:
             raise ConfigError("out of range", where="probe.decay", found=repr(decay), remedy="use a number in [0, 1)")

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-import pytest
-from optim_toys import EVERY, Shared, Split, adamw, sgd
+import re
 
+import pytest
+from optim_toys import (
+    EVERY,
+    Shared,
+    Split,
+    adamw,
+    assert_same,
+    batch_of,
+    built,
+    problem_for,
+    run,
+    sgd,
+    weights_of,
+)
+from pydantic import TypeAdapter, ValidationError
+
+from medmtl.blocks import Seed
 from medmtl.errors import ConfigError
-from medmtl.optim import TaskLoss, make_method, methods
+from medmtl.optim import TaskLoss, argument_names, make_method, methods
+from medmtl.optim.checks import MAX_SEED
 
 
 def test_the_default_is_plain_training() -> None:
@@ -73,8 +90,7 @@ def test_per_task_adam_needs_an_adam(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["mao", "adatask"])
 def test_per_task_adam_refuses_decay_inside_the_gradient(name: str) -> None:
-    import torch
-
+    
     with pytest.raises(ConfigError, match="decay inside"):
         make_method(name).build(Shared(), lambda named: torch.optim.Adam([p for _, p in named], weight_decay=0.1))
 
@@ -87,10 +103,41 @@ def test_a_parameter_of_two_tasks_is_refused() -> None:
 
 
 def test_the_mean_of_no_sample_does_not_exist() -> None:
-    import torch
-
+    
     from medmtl.errors import TrainingError
 
     assert float(TaskLoss(torch.tensor(6.0), 4).mean) == 1.5
     with pytest.raises(TrainingError, match="count 0"):
         _ = TaskLoss(torch.tensor(0.0), 0).mean
+
+
+SEEDED = [name for name in EVERY if "seed" in argument_names(methods.get(name))]
+
+
+@pytest.mark.parametrize("name", SEEDED)
+@pytest.mark.parametrize("seed", [-1, 2**63, 2**64, 10**30, 1.5])
+def test_a_seed_out_of_range_is_refused(name: str, seed: float) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"{name}\.seed: out of range; found {re.escape(repr(seed))}; use a whole number"
+    ):
+        make_method(name, seed=seed)
+
+
+@pytest.mark.parametrize("name", SEEDED)
+def test_the_largest_seed_draws(name: str) -> None:
+    """Also where the seed is mixed with a number of a round."""
+    kind = {"order": "random"} if "order" in argument_names(methods.get(name)) else {}
+    ends = []
+    for seed in (MAX_SEED, MAX_SEED - 1, MAX_SEED):
+        problem = problem_for(name)
+        _, reports = run(name, problem, [[batch_of(seed=step)] for step in range(6)], seed=seed, **kind)
+        ends.append((weights_of(problem), [report.phase for report in reports]))
+    assert_same(ends[0][0], ends[2][0])
+    assert ends[0][1] == ends[2][1]
+
+
+def test_a_configuration_takes_the_seeds_that_the_methods_take() -> None:
+    kinds = TypeAdapter(Seed)
+    assert kinds.validate_python(MAX_SEED) == MAX_SEED
+    with pytest.raises(ValidationError):
+        kinds.validate_python(MAX_SEED + 1)

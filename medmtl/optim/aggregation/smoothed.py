@@ -13,7 +13,7 @@ from medmtl.optim.aggregation.cone import cagrad, dual_proj, mgda, upgrad
 from medmtl.optim.aggregation.rule import Kept, Rule, as_it_is
 from medmtl.optim.aggregation.surgery import pcgrad
 from medmtl.optim.aggregation.table import aggregation
-from medmtl.optim.checks import check_choice, check_number
+from medmtl.optim.checks import check_choice, check_number, check_seed
 
 SMOOTHABLE: dict[str, Callable[[], Rule]] = {
     "aligned_mtl": aligned_mtl,
@@ -39,7 +39,7 @@ def random(*, seed: int = 0) -> Rule:
     Args:
         seed: Seed of the draws; the same on every process. Default 0.
     """
-    check_number("random.seed", seed, least=0, whole=True)
+    check_seed("random.seed", seed)
     return Rule(RandomWeighting(), seed=seed)
 
 
@@ -61,7 +61,7 @@ def crmogm(*, inner: str = "mgda", alpha: float = 0.9, seed: int = 0) -> Rule:
     """
     check_choice("crmogm.inner", inner, tuple(SMOOTHABLE))
     check_share("crmogm.alpha", alpha)
-    check_number("crmogm.seed", seed, least=0, whole=True)
+    check_seed("crmogm.seed", seed)
     rule = SMOOTHABLE[inner]()
     kept = (Kept("_lambda", start=float("nan")),)
     draws = None if rule.seed is None else seed

@@ -12,7 +12,7 @@ from medmtl.optim.aggregation.coordinate_method import CoordinateMethod
 from medmtl.optim.aggregation.rule import ByTask, Kept, Rule
 from medmtl.optim.aggregation.square_root import OnRoot
 from medmtl.optim.aggregation.table import aggregation
-from medmtl.optim.checks import check_number
+from medmtl.optim.checks import check_number, check_seed
 
 
 @aggregation("pcgrad", paper="Yu et al., NeurIPS 2020, arXiv 2001.06782, Algorithm 1", state="random state")
@@ -28,7 +28,7 @@ def pcgrad(*, seed: int = 0) -> Rule:
     Args:
         seed: Seed of the random order; the same on every process. Default 0.
     """
-    check_number("pcgrad.seed", seed, least=0, whole=True)
+    check_seed("pcgrad.seed", seed)
     return Rule(PCGradWeighting(), seed=seed)
 
 
@@ -48,7 +48,7 @@ def gradvac(*, beta: float = 0.5, eps: float = 1e-8, seed: int = 0) -> Rule:
     """
     check_share("gradvac.beta", beta)
     check_number("gradvac.eps", eps, least=0.0)
-    check_number("gradvac.seed", seed, least=0, whole=True)
+    check_seed("gradvac.seed", seed)
     return Rule(VaccineByTask(beta, eps), seed=seed, kept=(Kept("_phi_t", order=2),))
 
 
@@ -69,7 +69,7 @@ def graddrop(*, leak: float | Mapping[str, float] = 0.0, seed: int = 0) -> Rule:
         leak: How much of a dropped entry passes, 0 to 1: for all tasks, or by task (0 for those not named). Default 0.
         seed: Seed of the draws; the same on every process. Default 0.
     """
-    check_number("graddrop.seed", seed, least=0, whole=True)
+    check_seed("graddrop.seed", seed)
     by_task = isinstance(leak, Mapping)
     values = dict(leak) if isinstance(leak, Mapping) else {}
     if not by_task and not isinstance(leak, int | float):

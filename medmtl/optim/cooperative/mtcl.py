@@ -23,7 +23,7 @@ from medmtl.optim.base import (
     WeightSplitProblem,
     Window,
 )
-from medmtl.optim.checks import check_choice, check_number
+from medmtl.optim.checks import check_choice, check_number, check_seed
 from medmtl.optim.cooperative.flatness import clamp_to_box
 from medmtl.optim.cooperative.objective import FLATNESS, Flatness, Place, TurnLoss, turn_loss
 from medmtl.optim.cooperative.ownership import check_partition, trainable_of
@@ -113,9 +113,9 @@ class MTCL(Method):
             ("phase_steps", phase_steps, 1),
             ("warmup_steps", warmup_steps, 0),
             ("trace_every", trace_every, 0),
-            ("seed", seed, 0),
         ):
             check_number(f"{name}.{key}", value, least=least, whole=True)
+        check_seed(f"{name}.seed", seed)
         if clamp is not None:
             check_number(f"{name}.clamp", clamp, above=0)
         self.flatness = Flatness(flatness, radius, relative, mix, draws, antithetic, target, seed)

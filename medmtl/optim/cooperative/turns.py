@@ -49,6 +49,6 @@ class Turns:
 
     def _round(self, number: int) -> tuple[str, ...]:
         if self.order == "random":
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+            generator = torch.Generator().manual_seed((self.seed * 1_000_003 + number) % 2**63)
             return tuple(self.tasks[index] for index in torch.randperm(len(self.tasks), generator=generator).tolist())
         return self.tasks if self.order == "fixed" else self.tasks[::-1]

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from medmtl.optim.analysis import ordinary_updates
 from medmtl.optim.base import Gradients, MethodInfo, OptimizerFactory, Plan, Problem, StepReport, Window
-from medmtl.optim.checks import check_choice, check_number
+from medmtl.optim.checks import check_choice, check_number, check_seed
 from medmtl.optim.method import Method, methods, trainable
 from medmtl.optim.services import Services
 
@@ -46,7 +46,7 @@ class Independent(Method):
     def __init__(self, *, order: str = "fixed", phase_steps: int = 1, seed: int = 0) -> None:
         check_choice("independent.order", order, ("fixed", "reversed", "random"))
         check_number("independent.phase_steps", phase_steps, least=1, whole=True)
-        check_number("independent.seed", seed, least=0, whole=True)
+        check_seed("independent.seed", seed)
         self.order, self.phase_steps, self.seed = order, phase_steps, seed
 
     def plan(self, step: int) -> Plan:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from medmtl.optim.checks import check_number
+from medmtl.optim.checks import check_seed
 from medmtl.optim.method import methods
 from medmtl.optim.weighting.frame import LossWeighting, softmax, weighting_info
 
@@ -30,7 +30,7 @@ class RandomLossWeighting(LossWeighting):
     )
 
     def __init__(self, *, seed: int = 0) -> None:
-        check_number("rlw.seed", seed, least=0, whole=True)
+        check_seed("rlw.seed", seed)
         self._random = torch.Generator().manual_seed(seed)
         self._drawn = self._random
 
