@@ -127,6 +127,15 @@ class WeightSplitProblem(SplitProblem, Protocol):
 
 
 @runtime_checkable
+class PartedProblem(SplitProblem, Protocol):
+    """A split problem whose micro-batches may hold several batches side by side, such as views of several sizes."""
+
+    def part_of(self, batch: Batch, task: str) -> Batch:
+        """What of a micro-batch a turn of one task is about: all that may carry its labels, and nothing else."""
+        ...
+
+
+@runtime_checkable
 class FeatureProblem(Problem, Protocol):
     """A problem whose tasks read the features of one shared part: ``losses`` is the two calls, one after the other."""
 

@@ -123,6 +123,10 @@ class SplitNetworkProblem(NetworkProblem):
         own = {id(parameter) for parameter in self.network.parameters_of(task)}
         return [(name, parameter) for name, parameter in self.network.named_parameters() if id(parameter) in own]
 
+    def part_of(self, batch: MicroBatch, task: str) -> list[Batch]:
+        """The views that hold the task."""
+        return [view for view in batch if task in view.targets]
+
     def encode(self, batch: MicroBatch, task: str, buffers: Buffers = "update") -> list[list[Tensor]]:
         """Features of one task's encoder, for each view of the batch."""
         features = []

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from mao_toys import Many, data, equal, snapshot
 from optim_toys import (
     EVERY,
+    TASKS,
     Shared,
+    Split,
     adam,
     adamw,
     assert_same,
@@ -327,6 +329,29 @@ def test_what_was_taken_is_what_was_foretold(name: str) -> None:
     for task, row in foretold.items():
         assert_same(row, taken[task], 1e-9)
         assert all(bool(step.any()) for step in row.values()), (task, report)
+
+
+def test_in_a_turn_a_task_moves_its_own_sub_model_alone() -> None:
+    """Though its loss has a gradient in the others, which moves them in the warm-up."""
+    problem, probe = Split(), Probe(1, max_samples=0)
+    method, services = built("mtcl", problem, warmup_steps=1), Services(problem)
+    named = dict(problem.named_parameters())
+    for step in range(2):
+        batch = batch_of(seed=step)
+        rows = {}
+        for task, loss in problem.losses(batch, TASKS, "frozen").items():
+            found = torch.autograd.grad(loss.mean, list(named.values()), retain_graph=True, allow_unused=True)
+            rows[task] = {name: g for name, g in zip(named, found, strict=True) if g is not None}
+        probe.look(step, problem, [batch], services)
+        report = method.update([batch], services)
+        shares = {row["layer"] for row in probe.settle(method, report)}
+        assert shares == {f"encoders.{task}.{place}" for task in TASKS for place in (0, 1)}  # in a turn: as they were
+        for task, row in method.attributed_updates(rows, taken=True).items():
+            own = {name for name in named if name.split(".")[1] == task}
+            assert set(row) == (own if step else set(rows[task]))
+        if step == 0:
+            accumulated = copy.deepcopy(probe.state_dict())
+    assert probe.state_dict() == accumulated
 
 
 @pytest.mark.parametrize("sample", [None, 1])

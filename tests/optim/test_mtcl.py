@@ -119,14 +119,58 @@ def test_the_losses_of_a_turn_add_over_micro_batches() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("target", ["others", "own"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_accumulation_equals_the_big_batch(kind: str, target: str) -> None:
+    """Also where one micro-batch has no label of a task, and the ascent in the weights is that of the whole window."""
     big, small = Split(), Split()
     batch = batch_of(6, missing={"b": [0, 1, 4]})
     run("mtcl", big, [[batch]] * 6, flatness=kind, target=target)
     parts = [rows_of(batch, start, start + 2) for start in (0, 2, 4)]
     run("mtcl", small, [parts] * 6, flatness=kind, target=target)
     assert_same(weights_of(big), weights_of(small), 1e-9)
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_the_ascent_in_the_weights_by_hand(relative: bool) -> None:
+    """One step uphill of the whole window's loss in the weights of b and c, and the loss there."""
+    problem, twin, batch = Split(), Split(), batch_of(6)
+    parts = [rows_of(batch, 0, 1), rows_of(batch, 1, 6)]
+    arguments = {"flatness": "ascent", "target": "weights", "radius": 0.3, "relative": relative, "mix": 1.0}
+    run("mtcl", problem, [parts], sgd, **arguments)
+    theirs = {t: {n: p.detach().clone().requires_grad_() for n, p in twin.parameters_of(t)} for t in ("b", "c")}
+
+    def loss(weights: Any) -> torch.Tensor:
+        shown = {t: twin.lend_with(batch, t, named) for t, named in weights.items()}
+        return twin.predict(batch, "a", twin.encode(batch, "a"), shown).mean
+
+    inputs = [value for named in theirs.values() for value in named.values()]
+    found = torch.autograd.grad(loss(theirs), inputs, allow_unused=True)
+    slopes = [torch.zeros_like(v) if g is None else g for v, g in zip(inputs, found, strict=True)]
+    c = [v.detach().norm() if relative else torch.tensor(1.0) for v in inputs]
+    length = sum(float((s * g.norm()) ** 2) for s, g in zip(c, slopes, strict=True)) ** 0.5
+    moved = iter([v.detach() + 0.3 * s**2 * g / length for v, s, g in zip(inputs, c, slopes, strict=True)])
+    there = {t: {name: next(moved) for name in named} for t, named in theirs.items()}
+    own = [p for _, p in twin.parameters_of("a")]
+    for parameter, gradient in zip(own, torch.autograd.grad(loss(there), own), strict=True):
+        parameter.data -= 1e-2 * gradient
+    assert_same(weights_of(problem), weights_of(twin), 1e-8)
+
+
+def test_the_pass_ahead_of_a_window_leaves_no_trace() -> None:
+    """Neither in running statistics, which count each micro-batch once, nor in the random numbers of dropout."""
+    problem = Split(norm="batch")
+    problem.encoders["a"].append(torch.nn.Dropout(0.5))
+    batch, drawn = batch_of(6), []
+    problem.encoders["a"][-1].register_forward_hook(lambda _, __, output: drawn.append(output.detach() == 0))
+    torch.manual_seed(3)
+    run("mtcl", problem, [[rows_of(batch, 0, 3), rows_of(batch, 3, 6)]], target="weights")
+    assert int(problem.encoders["a"][1].num_batches_tracked) == 2
+    ahead, rest = drawn[:2], [zeros for zeros in drawn[2:] if zeros.any()]
+    assert torch.equal(ahead[0], rest[0])
+    torch.manual_seed(3)
+    random = torch.get_rng_state()
+    run("mtcl", Split(), [[rows_of(batch, 0, 3), rows_of(batch, 3, 6)]], target="weights")
+    assert torch.equal(random, torch.get_rng_state())
 
 
 def test_a_batch_without_the_task_in_turn_changes_nothing() -> None:

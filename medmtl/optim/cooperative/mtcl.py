@@ -11,26 +11,23 @@ from torch.optim import Optimizer
 
 from medmtl.errors import ConfigError
 from medmtl.optim.base import (
-    Batch,
-    Buffers,
+    Gradients,
     MethodInfo,
     OptimizerFactory,
     Plan,
     Problem,
     SplitProblem,
     StepReport,
-    TaskLoss,
     WeightSplitProblem,
     Window,
 )
 from medmtl.optim.checks import check_choice, check_number, check_seed
 from medmtl.optim.cooperative.flatness import clamp_to_box
-from medmtl.optim.cooperative.objective import FLATNESS, Flatness, Place, TurnLoss, turn_loss
-from medmtl.optim.cooperative.ownership import check_partition, trainable_of
+from medmtl.optim.cooperative.objective import FLATNESS, Flatness
+from medmtl.optim.cooperative.ownership import check_partition, part_of, trainable_of
+from medmtl.optim.cooperative.passes import TurnPasses
 from medmtl.optim.cooperative.trace import Trace
 from medmtl.optim.cooperative.turns import ORDERS, WARMUP, Turns
-from medmtl.optim.cooperative.weightspace import weight_turn_loss
-from medmtl.optim.ledger import Ledger
 from medmtl.optim.method import Method, methods
 from medmtl.optim.services import Services
 
@@ -136,6 +133,18 @@ class MTCL(Method):
         flat = tuple(f"flat/{task}" for task in self.tasks) if self.flatness.on else ()
         return (*flat, *Trace.names(self.tasks)) if self.trace_every else flat
 
+    def attributed_updates(
+        self, gradients_by_task: Mapping[str, Gradients], *, taken: bool = False
+    ) -> dict[str, Gradients]:
+        """As for every method; in a turn a task moves its own sub-model alone, wherever else its loss has a gradient."""
+        if self.turns.task(self.step - taken) is not None:
+            names = {task: {name for name, _ in owned} for task, owned in self._owned.items()}
+            gradients_by_task = {
+                task: {name: gradient for name, gradient in row.items() if name in names[task]}
+                for task, row in gradients_by_task.items()
+            }
+        return super().attributed_updates(gradients_by_task, taken=taken)
+
     def _build(self, problem: Problem, optimizer_factory: OptimizerFactory) -> list[Optimizer]:
         self.problem = cast(SplitProblem, problem)
         if self.flatness.target == "weights" and not isinstance(problem, WeightSplitProblem):
@@ -170,36 +179,19 @@ class MTCL(Method):
         return StepReport(losses=losses, weights=weights, norm=done.norm, skipped=done.skipped)
 
     def _turn(self, task: str, window: Window, counts: dict[str, int], services: Services) -> StepReport:
-        clean, flat, before, finite = Ledger(), Ledger(), 0, True
-
-        def losses(batch: Batch, tasks: tuple[str, ...], buffers: Buffers) -> dict[str, TaskLoss]:
-            nonlocal before, finite
-            scale = services.scale.value if services.scale else 1.0
-            place = Place(self.step, before, services.reducer.rank, services.reducer.world, scale)
-            found = self._turn_loss(batch, task, buffers, place, services)
-            before += found.samples
-            finite = finite and found.finite
-            clean.add({task: found.clean})
-            flat.add({task: found.flat})
-            return {task: found.mixed(self.flatness.mix)}
-
-        services.backward(window, counts, {task: 1.0}, forward=losses)
-        done = services.commit([self._by_task[task]], finite=finite)
+        window = [part_of(self.problem, batch, task) for batch in window]  # a trace brings those of other tasks along
+        passes = TurnPasses(self.problem, task, self.flatness, window, self.step, services)
+        services.backward(window, counts, {task: 1.0}, forward=passes)
+        done = services.commit([self._by_task[task]], finite=passes.finite)
         if not done.skipped:
             self._clamp(task)
         return StepReport(
-            losses=clean.means(counts, services.reducer),
+            losses=passes.clean.means(counts, services.reducer),
             weights={task: 1.0},
             norm=done.norm,
             skipped=done.skipped,
-            measures={f"flat/{task}": flat.means(counts, services.reducer)[task]} if self.flatness.on else {},
+            measures={f"flat/{task}": passes.flat.means(counts, services.reducer)[task]} if self.flatness.on else {},
         )
-
-    def _turn_loss(self, batch: Batch, task: str, buffers: Buffers, place: Place, services: Services) -> TurnLoss:
-        if self.flatness.on and self.flatness.target == "weights":
-            problem = cast(WeightSplitProblem, self.problem)
-            return weight_turn_loss(problem, batch, task, buffers, self.flatness, place, services.reducer)
-        return turn_loss(self.problem, batch, task, buffers, self.flatness, place)
 
     def _remember_origins(self) -> None:
         if self.clamp is not None and not self._origins:

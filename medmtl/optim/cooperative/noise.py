@@ -16,8 +16,9 @@ _SQRT3 = 3**0.5
 class SampleNoise:
     """Draws noise of unit variance for numbered samples.
 
-    A sample's number in an update is its position in the process's window times the number of processes plus the
-    process's rank: the same as its position in the whole when process r holds samples r, r + world, ....
+    A sample's number in an update is its position in the whole window, when process r holds samples r, r + world, ...
+    of each micro-batch: the samples of all processes in the micro-batches before it, plus its position in the process's
+    micro-batch times the number of processes, plus the process's rank.
 
     Args:
         seed: Seed of all draws.

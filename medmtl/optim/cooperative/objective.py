@@ -52,7 +52,7 @@ class Place:
 
     Attributes:
         step: Number of the update.
-        before: Samples of this process in earlier micro-batches of the update.
+        before: Samples of all processes in earlier micro-batches of the update.
         rank: This process.
         world: Number of processes.
         loss_scale: Factor that keeps fp16 gradients from vanishing; the ascent step does not depend on it.
@@ -66,7 +66,7 @@ class Place:
 
     def numbers(self, count: int) -> list[int]:
         """The numbers of the next ``count`` samples, the same however the samples are spread."""
-        return [(self.before + index) * self.world + self.rank for index in range(count)]
+        return [self.before + index * self.world + self.rank for index in range(count)]
 
 
 @dataclass(frozen=True, slots=True)

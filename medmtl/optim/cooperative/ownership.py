@@ -1,4 +1,4 @@
-"""Which parameters belong to which sub-model."""
+"""Which parameters belong to which sub-model, and which part of a micro-batch to whose turn."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from medmtl.errors import ConfigError
-from medmtl.optim.base import SplitProblem
+from medmtl.optim.base import Batch, PartedProblem, SplitProblem
 
 
 def trainable_of(problem: SplitProblem, task: str) -> list[tuple[str, nn.Parameter]]:
@@ -34,3 +34,8 @@ def check_partition(owned: Mapping[str, list[tuple[str, nn.Parameter]]]) -> None
         for name, parameter in named:
             if owners[id(parameter)] > 1:
                 raise ConfigError("a parameter belongs to two sub-models", where=f"task '{task}'", found=name)
+
+
+def part_of(problem: SplitProblem, batch: Batch, task: str) -> Batch:
+    """What of a micro-batch a turn of one task is about: all of it, unless the problem tells its parts apart."""
+    return problem.part_of(batch, task) if isinstance(problem, PartedProblem) else batch

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from medmtl.optim.base import Batch, SplitProblem, TaskLoss, Window
 from medmtl.optim.buffers import cuda_devices
+from medmtl.optim.cooperative.ownership import part_of
 from medmtl.optim.cooperative.trees import leaves
 from medmtl.optim.ledger import Ledger
 from medmtl.optim.services import Services
@@ -73,7 +74,7 @@ def drift(before: Sequence[Sequence[Tensor]], after: Sequence[Sequence[Tensor]])
 
 
 def _features(problem: SplitProblem, batch: Batch, task: str) -> list[Tensor]:
-    return [leaf.detach().clone() for leaf in leaves(problem.lend(batch, task))]
+    return [leaf.detach().clone() for leaf in leaves(problem.lend(part_of(problem, batch, task), task))]
 
 
 def _losses(problem: SplitProblem, window: Window, counts: Mapping[str, int], services: Services) -> dict[str, float]:

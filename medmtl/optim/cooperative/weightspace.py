@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from medmtl.optim.base import Batch, Buffers, TaskLoss, WeightSplitProblem
+from medmtl.optim.base import Batch, Buffers, TaskLoss, WeightSplitProblem, Window
+from medmtl.optim.buffers import cuda_devices
 from medmtl.optim.checks import check_graph
 from medmtl.optim.cooperative.flatness import adaptive_ascent, ascent
 from medmtl.optim.cooperative.noise import SampleNoise
@@ -33,6 +34,8 @@ def weight_turn_loss(
     flatness: Flatness,
     place: Place,
     reducer: Reducer,
+    *,
+    moved: tuple[Weights, bool] | None = None,
 ) -> TurnLoss:
     """The losses of one micro-batch in a task's turn, the others' weights perturbed.
 
@@ -45,6 +48,8 @@ def weight_turn_loss(
             mean square.
         place: Numbers the draws.
         reducer: Sums the ascent gradient over processes.
+        moved: What `ascended` gave for a window that this micro-batch is a part of; without it, the micro-batch is the
+            whole window.
 
     Raises:
         TrainingError: The loss has no graph.
@@ -58,31 +63,67 @@ def weight_turn_loss(
         return TurnLoss(clean, clean, 0)
     finite = True
     losses = []
-    for weights, settles in _perturbed(problem, batch, task, detached(own), flatness, place, reducer):
+    places: Iterator[tuple[Weights, bool]]
+    if flatness.kind not in ASCENTS:
+        places = ((weights, True) for weights in _noisy(problem, task, flatness, place))
+    else:
+        places = iter([moved or ascended(problem, [(batch, detached(own))], task, flatness, place.loss_scale, reducer)])
+    for weights, settles in places:
         losses.append(problem.predict(batch, task, own, _lent_with(problem, batch, weights), "frozen").sum)
         finite = finite and settles
     return TurnLoss(clean, TaskLoss(torch.stack(losses).mean(0), clean.count), 0, finite)
 
 
-def _perturbed(
+def window_passes(problem: WeightSplitProblem, window: Window, task: str) -> Iterator[tuple[Batch, Any]]:
+    """The micro-batches, each with the task's own features: a pass ahead of the true one, which leaves no trace.
+
+    The random numbers that a network draws itself (dropout) begin as in the true passes, and go on on their own.
+    """
+    with torch.random.fork_rng(devices=cuda_devices()):
+        for batch in window:
+            with torch.no_grad():
+                own = detached(problem.encode(batch, task, "frozen"))
+            yield batch, own
+
+
+def ascended(
     problem: WeightSplitProblem,
-    batch: Batch,
+    passes: Iterable[tuple[Batch, Any]],
     task: str,
-    own: Any,
     flatness: Flatness,
-    place: Place,
+    loss_scale: float,
     reducer: Reducer,
-) -> Iterator[tuple[Weights, bool]]:
-    """The others' perturbed weights, and whether there was no overflow on the way to them."""
-    weights = {other: _weights(problem.parameters_of(other)) for other in problem.tasks if other != task}
-    names = [(other, name) for other, named in weights.items() for name in named]
-    values = [weights[other][name] for other, name in names]
-    if flatness.kind in ASCENTS:
-        inputs = [value.requires_grad_() for value in values]
-        found = _ascent_step(problem, batch, task, own, weights, inputs, flatness, place, reducer)
-        steps, finite = settled(found, place.loss_scale)
-        yield _by_task(names, [v.detach() + step for v, step in zip(values, steps, strict=True)]), finite
-        return
+) -> tuple[Weights, bool]:
+    """The others' weights after one ascent step of a whole window's loss: one sum over processes.
+
+    Args:
+        problem: The sub-models.
+        passes: The micro-batches, each with the task's own features, without graph.
+        task: Whose turn it is.
+        flatness: The ascent.
+        loss_scale: Factor that keeps fp16 gradients from vanishing.
+        reducer: Sums the ascent gradient over processes.
+
+    Returns:
+        The weights, and whether there was no overflow on the way to them.
+    """
+    names, values, weights = _others(problem, task)
+    inputs = [value.requires_grad_() for value in values]
+    total: list[Tensor] = []
+    for batch, own in passes:
+        found = _ascent_gradient(problem, batch, task, own, weights, inputs, loss_scale)
+        if total:
+            torch._foreach_add_(total, found)
+        total = total or found
+    total = total or [torch.zeros_like(value) for value in values]
+    reducer.sum_tensors(total)
+    steps, finite = settled(_ascent_step(inputs, total, flatness), loss_scale)
+    return _by_task(names, [v.detach() + step for v, step in zip(values, steps, strict=True)]), finite
+
+
+def _noisy(problem: WeightSplitProblem, task: str, flatness: Flatness, place: Place) -> Iterator[Weights]:
+    """The others' weights under each draw of the noise."""
+    names, values, _ = _others(problem, task)
     noise = SampleNoise(flatness.seed, flatness.kind)
     for draw in range(flatness.draws):
         for sign in (1.0, -1.0) if flatness.antithetic else (1.0,):
@@ -90,29 +131,34 @@ def _perturbed(
             moved = noise.perturb(
                 rows, flatness.radius, relative=flatness.relative, step=place.step, draw=draw, samples=[0], sign=sign
             )
-            yield _by_task(names, [value[0] for value in moved]), True
+            yield _by_task(names, [value[0] for value in moved])
 
 
-def _ascent_step(
+def _others(problem: WeightSplitProblem, task: str) -> tuple[list[tuple[str, str]], list[Tensor], Weights]:
+    """Copies of the other sub-models' weights: their names, their values in this order, and by task."""
+    weights = {other: _weights(problem.parameters_of(other)) for other in problem.tasks if other != task}
+    names = [(other, name) for other, named in weights.items() for name in named]
+    return names, [weights[other][name] for other, name in names], weights
+
+
+def _ascent_gradient(
     problem: WeightSplitProblem,
     batch: Batch,
     task: str,
     own: Any,
     weights: Weights,
     inputs: Sequence[Tensor],
-    flatness: Flatness,
-    place: Place,
-    reducer: Reducer,
+    loss_scale: float,
 ) -> list[Tensor]:
     seen = {o: problem.lend_with(batch, o, named) for o, named in weights.items()}
     loss = problem.predict(batch, task, own, seen, "frozen")
     found = (
-        torch.autograd.grad(loss.sum * place.loss_scale, inputs, allow_unused=True)
-        if loss.count
-        else [None] * len(inputs)
+        torch.autograd.grad(loss.sum * loss_scale, inputs, allow_unused=True) if loss.count else [None] * len(inputs)
     )
-    gradients = [torch.zeros_like(v) if g is None else g.contiguous() for v, g in zip(inputs, found, strict=True)]
-    reducer.sum_tensors(gradients)
+    return [torch.zeros_like(v) if g is None else g.contiguous() for v, g in zip(inputs, found, strict=True)]
+
+
+def _ascent_step(inputs: Sequence[Tensor], gradients: Sequence[Tensor], flatness: Flatness) -> list[Tensor]:
     values, rows = [v.detach()[None] for v in inputs], [g[None] for g in gradients]
     if flatness.kind == "adaptive_ascent":
         return [step[0] for step in adaptive_ascent(values, rows, flatness.radius)]
