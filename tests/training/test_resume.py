@@ -16,7 +16,8 @@ from medmtl.training.interruption import InterruptedTraining
 from medmtl.training.tracking import read_rows
 from medmtl.workflows.training import train
 
-METHODS = ["equal", "uw", "pcgrad", "famo", "mao", "alternating"]
+METHODS = ["equal", "uw", "pcgrad", "famo", "mao", "alternating", "mtcl"]
+MTCL = {"warmup_steps": 1, "flatness": "uniform", "clamp": 0.05, "order": "random", "trace_every": 2}
 QUIET = Progress(quiet=True)
 
 
@@ -25,12 +26,12 @@ def hard(small_config):
     """Loader processes, augmentation, bf16, accumulation and checkpoints within an epoch, all at once."""
 
     def make(method, **training):
-        architecture = "cooperative" if method == "alternating" else "shared"
+        architecture = "cooperative" if method in ("alternating", "mtcl") else "shared"
         return small_config(
             data={"workers": 2, "cache": "memory"},
             views={"field": {"size": 32, "augment": {"rotate": 20.0, "zoom": 0.1}}},
             model={"architecture": architecture},
-            method={"name": method},
+            method={"name": method, **(MTCL if method == "mtcl" else {})},
             training={"precision": "bf16", "accumulation": 2, "checkpoint_every": 1, "clip_norm": 5.0, **training},
         )
 
