@@ -30,6 +30,7 @@ from medmtl.training.processes import ALONE, Processes
 from medmtl.training.standing import Standing, epoch_line, selection_score
 from medmtl.training.stepping import step_services, train_step
 from medmtl.training.tracking import NoTracker, Tracker, log_columns
+from medmtl.training.unusable import OverflowWatch, image_names
 from medmtl.training.windows import WindowSource
 
 Validate = Callable[[], dict[str, float]]
@@ -83,7 +84,7 @@ class Trainer:
         self.standing = Standing()
         self.epoch_steps = source.steps_per_epoch
         self.total = self.epoch_steps * self.config.training.epochs
-        self._wish = StopWish()
+        self._wish, self._overflows = StopWish(), OverflowWatch(self.config.training, progress.say)
         self._wished: int | None = None
         self._began = time.perf_counter(), time.process_time()
 
@@ -92,7 +93,7 @@ class Trainer:
 
         Raises:
             InterruptedTraining: SIGINT or SIGTERM came; the run is saved.
-            TrainingError: A loss is not finite; the state before that update is saved.
+            TrainingError: A loss is not finite, or a gradient time after time; the state before that update is saved.
             OutputError: The disk is full; the last checkpoint stands.
         """
         if self.standing.finished:
@@ -182,11 +183,7 @@ class Trainer:
 
     def _unusable(self, error: LossUnusable, window: Sequence[Sequence[Batch]]) -> StepReport:
         """Names step and images; goes on without the update where the configuration says so."""
-        files = [
-            str(self.source.image(view.view, int(index))) for batch in window for view in batch for index in view.index
-        ]
-        shown = ", ".join(dict.fromkeys(files[:8])) + (f" and {len(files) - 8} more" if len(files) > 8 else "")
-        told = f"{error.found}; images: {shown}"
+        told = f"{error.found}; images: {image_names(self.source, window)}"
         where = f"{error.where}, step {self.standing.step + 1}"
         if self.config.training.nonfinite == "stop":
             if not isinstance(error, LossNotFiniteAfterStep):  # then the last checkpoint stands, not what was spoiled
@@ -211,6 +208,9 @@ class Trainer:
             self._checkpoint()
         if self._wished is not None:
             engine.terminate()
+        if (error := self._overflows.take(report, self.standing)) is not None:
+            self._checkpoint()
+            raise error
 
     def _end_epoch(self, engine: Engine, epoch: int) -> None:
         means = {task: float(np.mean(values)) for task, values in self.standing.losses.items() if values}

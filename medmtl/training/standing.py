@@ -13,7 +13,7 @@ import numpy as np
 class Standing:
     """How far training is and how well it went: everything that decides about the rest, besides weights and optimizers.
 
-    ``seconds`` are by the clock, ``processor_seconds`` those of this process on all cores, loader workers not included.
+    ``overflows`` are the updates in a row that were skipped because their gradient was not finite. ``seconds`` are by the clock, ``processor_seconds`` those of this process on all cores, loader workers not included.
     """
 
     step: int = 0
@@ -21,6 +21,7 @@ class Standing:
     best_epoch: int = 0
     without_gain: int = 0
     finished: bool = False
+    overflows: int = 0
     seconds: float = 0.0
     processor_seconds: float = 0.0
     losses: dict[str, list[float]] = field(default_factory=dict)

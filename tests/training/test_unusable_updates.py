@@ -5,13 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 
+from medmtl.config import TrainingConfig
 from medmtl.errors import TrainingError
-from medmtl.optim import TaskLoss
+from medmtl.optim import StepReport, TaskLoss
 from medmtl.progress import Progress
+from medmtl.training import unusable
 from medmtl.training.checkpoint import load_checkpoint
 from medmtl.training.engine import Trainer
 from medmtl.training.problem import NetworkProblem
+from medmtl.training.standing import Standing
 from medmtl.training.tracking import read_rows
+from medmtl.training.unusable import OverflowWatch
 from medmtl.workflows.training import train
 
 QUIET = Progress(quiet=True)
@@ -111,3 +115,83 @@ def test_an_overflow_leaves_running_statistics_and_weights_as_they_were(small_co
     assert seen[1] == (True, [])
     assert not seen[0][0]
     assert any("running_mean" in key for key in seen[0][1])
+
+
+# A gradient that is not finite, though the losses are.
+
+GOOD = StepReport(losses={"a": 1.0})
+BAD = StepReport(losses={"a": 1.0, "b": 2.0}, gradient_norms={"a": 1.0, "b": float("inf")}, skipped=True)
+NO_LABEL = StepReport(skipped=True)
+
+
+def watched(reports, **training) -> tuple[int | None, list[str], str]:
+    """After how many updates the run is to stop, what was said, and the error."""
+    said: list[str] = []
+    watch, standing = OverflowWatch(TrainingConfig(**training), said.append), Standing()
+    for number, report in enumerate(reports, 1):
+        standing.step = number
+        if (error := watch.take(report, standing)) is not None:
+            return number, said, str(error)
+    return None, said, ""
+
+
+def test_ten_in_a_row_stop_and_the_first_is_said():
+    stopped, said, error = watched([GOOD, *[BAD] * 12])
+    assert stopped == 11
+    assert len(said) == 1
+    assert "task 'b', step 2" in said[0]
+    assert "task 'b', step 11" in error
+    assert "10 updates in a row" in error
+    assert "\n" not in error
+
+
+def test_an_update_in_between_begins_the_count_anew_and_one_without_labels_does_not():
+    assert watched([*[BAD] * 9, GOOD, *[BAD] * 9])[0] is None
+    assert watched([*[BAD] * 5, NO_LABEL, *[BAD] * 5])[0] == 11
+    assert watched([NO_LABEL] * 20)[:2] == (None, [])
+
+
+def test_where_it_is_only_said_and_where_it_is_the_rule():
+    stopped, said, _ = watched([BAD] * 30, nonfinite="skip")
+    assert stopped is None
+    assert len(said) == 1
+    assert watched([BAD] * 30, precision="fp16") == (None, [], "")
+    assert watched([BAD] * 30, precision="bf16")[0] == 10
+
+
+class Heard(Progress):
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def broken_from(monkeypatch, step: int) -> None:
+    process = Trainer._process
+
+    def hooked(self, engine, window):
+        bad = self.standing.step >= step
+        hooks = [p.register_hook(lambda g: g * float("inf")) for p in self.problem.network.parameters() if bad]
+        report = process(self, engine, window)
+        for hook in hooks:
+            hook.remove()
+        return report
+
+    monkeypatch.setattr(Trainer, "_process", hooked)
+
+
+def test_a_run_whose_gradients_stay_infinite_stops_saved_and_can_be_resumed(small_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(unusable, "PATIENCE", 3)
+    config, heard = small_config(views={"field": {"size": 32}}), Heard()
+    with monkeypatch.context() as patch:
+        broken_from(patch, 2)
+        with pytest.raises(TrainingError, match=r"step 5: .*not finite, though the losses are.*3 updates in a row"):
+            train(config, tmp_path / "run", progress=heard)
+    assert skipped(tmp_path / "run") == ["0", "0", "1", "1", "1"]
+    assert sum("step 3; said once" in line for line in heard.lines) == 1
+    state = load_checkpoint(tmp_path / "run/checkpoints/last.pt")
+    assert (state["standing"]["step"], state["method"]["step"], state["standing"]["overflows"]) == (5, 5, 3)
+    resumed = train(config, tmp_path / "run", resume=True, progress=QUIET)
+    assert skipped(tmp_path / "run") == ["0", "0", "1", "1", "1"] + ["0"] * (resumed.steps - 5)
