@@ -208,11 +208,16 @@ def results(
 
 
 @app.command()
-def methods(name: Annotated[str | None, typer.Argument(help="A method, for its page.")] = None) -> None:
+def methods(
+    name: Annotated[str | None, typer.Argument(help="A method, for its page.")] = None,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Also memory, state, optimizer, precision and processes.")
+    ] = False,
+) -> None:
     """List the balancing methods, or show one: what it needs and what it costs."""
     from medmtl.workflows.listing import method_lines
 
-    for line in method_lines(name):
+    for line in method_lines(name, wide=wide):
         typer.echo(line)
 
 

@@ -9,6 +9,7 @@ from dataclasses import fields
 
 from medmtl.optim import Method, MethodInfo, argument_names, methods
 
+_WIDE = ("method", "extra memory", "state", "optimizer", "mixed precision", "processes")
 _HEAD = ("method", "family", "backward", "forward", "needs", "form from")
 _LEGEND = (
     "backward: backward passes through the shared part per micro-batch, of K tasks; forward: further forward passes",
@@ -17,23 +18,41 @@ _LEGEND = (
 _PASSES = re.compile(r"[0-9K]+( [-+] [0-9K]+)?")
 
 
-def method_lines(name: str | None = None) -> list[str]:
+def method_lines(name: str | None = None, *, wide: bool = False) -> list[str]:
     """The table of all methods, or the page of one.
+
+    Args:
+        name: The method; None = all of them.
+        wide: A second table beneath the first: memory, state, optimizer, precision and processes in full.
 
     Raises:
         ConfigError: No method has this name.
     """
-    if name is None:
-        return method_table(methods.get(item).info for item in methods)
-    return method_page(methods.get(name))
+    if name is not None:
+        return method_page(methods.get(name))
+    infos = [methods.get(item).info for item in methods]
+    return method_table(infos) + (["", *cost_table(infos)] if wide else [])
 
 
 def method_table(infos: Iterable[MethodInfo]) -> list[str]:
     """One line a method in columns of a word or two, and what the columns mean."""
-    rows = [_HEAD, *map(_cells, infos)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return [*lines, "", *_LEGEND]
+    return [*_columns([_HEAD, *map(_cells, infos)]), "", *_LEGEND]
+
+
+def cost_table(infos: Iterable[MethodInfo]) -> list[str]:
+    """One line a method with what it holds beyond a plain step, and what it does in other precisions and in company.
+
+    The lines are as long as the words: nothing is cut or abbreviated.
+    """
+    return _columns(
+        [
+            _WIDE,
+            *(
+                (i.name, i.extra_memory, i.state, "own" if i.own_optimizer else "-", i.mixed_precision, i.processes)
+                for i in infos
+            ),
+        ]
+    )
 
 
 def method_page(kind: type[Method]) -> list[str]:
@@ -46,6 +65,11 @@ def method_page(kind: type[Method]) -> list[str]:
         *(f"{label:{width}}  {_said(value)}" for label, value in facts),
         f"{'arguments':{width}}  {', '.join(_arguments(kind)) or 'none'}",
     ]
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def _cells(info: MethodInfo) -> Sequence[str]:

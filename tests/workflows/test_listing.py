@@ -9,7 +9,7 @@ import pytest
 from medmtl.errors import ConfigError
 from medmtl.optim import methods
 from medmtl.optim.base import MethodInfo
-from medmtl.workflows.listing import method_lines, method_page, method_table
+from medmtl.workflows.listing import cost_table, method_lines, method_page, method_table
 
 PLAIN = MethodInfo("plain", "weighting", "1", "none", "none", False, False, "bf16", "summed", "-", "definition")
 WORDY = replace(
@@ -36,6 +36,29 @@ def test_no_line_of_the_table_is_long():
     lines = method_lines()
     assert [line for line in lines if len(line) > 120] == []
     assert {line.split()[0] for line in lines if line} >= set(methods)
+
+
+def test_the_wide_table_says_in_full_what_a_method_costs_and_does():
+    head, *lines = cost_table([PLAIN, replace(WORDY, own_optimizer=True, state="K optimizers; a place in the round")])
+    names = ["method", "extra memory", "state", "optimizer", "mixed precision", "processes"]
+    starts = [head.index(f"  {name}") + 2 if place else 0 for place, name in enumerate(names)]
+    cells = [[line[a:b].rstrip() for a, b in zip(starts, [*starts[1:], None], strict=True)] for line in lines]
+    assert cells == [
+        ["plain", "none", "none", "-", "bf16", "summed"],
+        ["wordy", "none", "K optimizers; a place in the round", "own", "bf16", "summed"],
+    ]
+
+
+def test_wide_comes_beneath_and_leaves_no_method_and_no_fact_out():
+    short, wide = method_lines(), method_lines(wide=True)
+    assert wide[: len(short)] == short
+    beneath = {line.split()[0]: line for line in wide[len(short) :] if line}
+    assert set(beneath) == {"method", *methods}
+    for name in methods:
+        info = methods.get(name).info
+        for fact in (info.extra_memory, info.state, info.mixed_precision, info.processes):
+            assert fact in beneath[name]
+        assert ("  own  " in beneath[name]) == info.own_optimizer
 
 
 @pytest.mark.parametrize("name", list(methods))
