@@ -8,9 +8,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from optim_toys import TASKS, Split, batch_of
 
 from medmtl.optim.cooperative.flatness import adaptive_ascent, ascent, clamp_to_box, noise_scale
 from medmtl.optim.cooperative.noise import SampleNoise
+from medmtl.optim.cooperative.objective import Flatness, Place, turn_loss
 
 N, D = 5, 4
 
@@ -62,6 +64,41 @@ def test_adaptive_ascent_against_its_formula() -> None:
         expected = 0.2 * flat_z**2 * flat_g / (flat_z.abs() * flat_g).norm()
         found = torch.cat([step[sample].flatten() for step in steps])
         torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("relative", [False, True])
+@pytest.mark.parametrize("task", TASKS)
+def test_the_worst_case_of_a_nonlinear_head_to_first_order(task: str, relative: bool) -> None:
+    """R^sam = L + ρ √(Σ_j c_j² ‖∂l/∂z_j‖²) + O(ρ²): halving the radius quarters what the slope leaves over."""
+    problem, batch = Split(), batch_of(N)
+    torch.manual_seed(0)
+    wide = problem.predictors[task].in_features
+    problem.predictors[task] = torch.nn.Sequential(
+        torch.nn.Linear(wide, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)
+    ).double()
+    z = {other: problem.lend(batch, other) for other in TASKS if other != task}
+    own = problem.encode(batch, task).detach()
+
+    def losses(moved: dict[str, torch.Tensor]) -> torch.Tensor:
+        joined = torch.cat([own, *(moved[name] for name in sorted(moved))], 1)
+        return (problem.predictors[task](joined).squeeze(1) - batch["y"][task]) ** 2
+
+    slope, step = torch.zeros(N, dtype=torch.float64), 1e-5
+    for other, value in z.items():  # by central differences: nothing of what is tested
+        c = value.norm(dim=1) if relative else torch.ones(N, dtype=torch.float64)
+        for entry in range(value.shape[1]):
+            by = torch.zeros_like(value)
+            by[:, entry] = step
+            change = losses({**z, other: value + by}) - losses({**z, other: value - by})
+            slope += (c * change.detach() / (2 * step)) ** 2
+    rest = []
+    for radius in (4e-3, 2e-3, 1e-3):
+        flatness = Flatness("ascent", radius=radius, relative=relative)
+        found = turn_loss(problem, batch, task, "frozen", flatness, Place())
+        rest.append(float((found.flat.sum - found.clean.sum).detach() - radius * slope.sqrt().sum()))
+        assert abs(rest[-1]) < 0.1 * radius * float(slope.sqrt().sum())
+    assert rest[0] / rest[1] == pytest.approx(4, rel=0.1)
+    assert rest[1] / rest[2] == pytest.approx(4, rel=0.1)
 
 
 def test_a_sample_without_gradient_is_not_moved() -> None:

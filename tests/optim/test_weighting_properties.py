@@ -198,3 +198,36 @@ def test_forwards_are_at_their_floor(name: str, forwards: int, over_two: int) ->
         problem = Shared()
         run(name, problem, [window])
         assert problem.forwards == expected
+
+
+def memoryless(named) -> torch.optim.Optimizer:
+    return torch.optim.Adam([p for _, p in named], lr=1e-2, betas=(0.0, 0.0), eps=1e-30)
+
+
+@variants
+def test_on_a_fixed_backbone_an_adam_without_memory_cannot_tell_weightings_apart(name: str, arguments: dict) -> None:
+    """Its step is the sign of each task's own gradient, whatever the positive factor; a free backbone is another matter."""
+
+    plain, weighted = Shared(), Shared()
+    windows = windows_of([{}, PARTIAL, {"b": range(6)}, {}, {}])
+    for problem in (plain, weighted):
+        problem.trunk.requires_grad_(requires_grad=False)
+    run("equal", plain, windows, memoryless)
+    _, reports = run(name, weighted, windows, memoryless, **arguments)
+    off = {task for report in reports for task, weight in report.weights.items() if weight == 0}
+    assert off == {task for task, weight in (arguments.get("weights") or {}).items() if weight == 0}
+    ends = [
+        {key: value for key, value in weights_of(problem).items() if key.split(".")[1] not in off}
+        for problem in (plain, weighted)
+    ]
+    assert len(ends[0]) > 2
+    assert_same(*ends, 1e-12)
+
+
+def test_but_on_a_free_backbone_it_can() -> None:
+    ends = []
+    for weights in (None, {"a": 100.0, "b": 1.0, "c": 0.01}):
+        problem = Shared()
+        run("fixed", problem, windows_of([{}, {}]), memoryless, weights=weights)
+        ends.append(problem.trunk[0].weight.detach().clone())
+    assert not torch.allclose(*ends, atol=1e-3)
