@@ -210,6 +210,7 @@ class MethodInfo:
         evidence: How sure its form is: paper, library, derived, second-hand or reconstruction.
         extra_forwards: Further forward passes per micro-batch.
         needs_features: It needs a `FeatureProblem`.
+        clipping: Whose norm a limit of `Services` acts on: ``direction`` (clip_norm), ``tasks`` (clip_task_norm), ``both``.
     """
 
     name: str
@@ -225,3 +226,4 @@ class MethodInfo:
     evidence: str
     extra_forwards: str = "0"
     needs_features: bool = False
+    clipping: Literal["direction", "tasks", "both"] = "direction"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from medmtl.config import TrainingConfig
 from medmtl.data.loading import Batch
-from medmtl.optim import LossScale, Method, Services, StepReport
+from medmtl.optim import LossScale, Method, MethodInfo, Services, StepReport
 from medmtl.training.problem import NetworkProblem
 from medmtl.training.processes import Processes
 from medmtl.training.schedule import learning_rate_factor, set_learning_rates
@@ -21,6 +21,16 @@ def step_services(problem: NetworkProblem, training: TrainingConfig, processes: 
         clip_norm=training.clip_norm,
         clip_task_norm=training.clip_task_norm,
     )
+
+
+def idle_limits(info: MethodInfo, training: TrainingConfig) -> list[str]:
+    """A line for each limit of a norm that is set and that the method never looks at."""
+    limits = {"clip_norm": ("direction", training.clip_norm), "clip_task_norm": ("tasks", training.clip_task_norm)}
+    return [
+        f"training.{name} has no effect with method '{info.name}'"
+        for name, (kind, value) in limits.items()
+        if value is not None and info.clipping not in (kind, "both")
+    ]
 
 
 def train_step(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from medmtl.config import RunConfig
 from medmtl.errors import MedmtlError
 from medmtl.progress import Progress
+from medmtl.training.stepping import idle_limits
 from medmtl.training.windows import ViewFeed, make_feed
 from medmtl.workflows.setup import Setup, view_data
 
@@ -47,6 +48,7 @@ def dry_run(config: RunConfig) -> DryRun:
         *(_view_line(view, feed, config) for view, feed in feeds.items()),
         f"{parameters / 1e6:.2f} M trainable parameters, {steps} updates in {config.training.epochs} epochs",
         f"cost of the method: {info.backward_passes} backward passes per micro-batch; {info.extra_memory}",
+        *idle_limits(info, config.training),
     ]
     return DryRun(tuple(lines), steps, parameters)
 

@@ -25,6 +25,7 @@ from medmtl.training.engine import Trainer
 from medmtl.training.interruption import interruptible
 from medmtl.training.problem import NetworkProblem
 from medmtl.training.processes import Processes, launched
+from medmtl.training.stepping import idle_limits
 from medmtl.training.windows import WindowSource, make_feed
 from medmtl.workflows.dryrun import DryRun, dry_run
 from medmtl.workflows.operating import choose_operating, save_operating
@@ -222,6 +223,8 @@ def _data_record(setup: Setup) -> dict[str, Any]:
 def _say_start(progress: Progress, setup: Setup, trainer: Trainer) -> None:
     for task in setup.tasks:
         progress.say(setup.task_line(task))
+    for line in idle_limits(setup.method.info, setup.config.training):
+        progress.say(line)
     began = f"from step {trainer.standing.step} " if trainer.standing.step else ""
     epochs, method = setup.config.training.epochs, setup.method.info.name
     progress.say(f"training {began}to step {trainer.total} ({epochs} epochs) on {setup.device}, method {method}")

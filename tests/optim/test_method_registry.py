@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+import torch
 from optim_toys import (
     EVERY,
     Shared,
     Split,
+    adam,
     adamw,
     assert_same,
     batch_of,
@@ -22,7 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from medmtl.blocks import Seed
 from medmtl.errors import ConfigError
-from medmtl.optim import TaskLoss, argument_names, make_method, methods
+from medmtl.optim import Services, TaskLoss, argument_names, make_method, methods
 from medmtl.optim.checks import MAX_SEED
 
 
@@ -90,7 +92,8 @@ def test_per_task_adam_needs_an_adam(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["mao", "adatask"])
 def test_per_task_adam_refuses_decay_inside_the_gradient(name: str) -> None:
-    
+    import torch
+
     with pytest.raises(ConfigError, match="decay inside"):
         make_method(name).build(Shared(), lambda named: torch.optim.Adam([p for _, p in named], weight_decay=0.1))
 
@@ -103,7 +106,8 @@ def test_a_parameter_of_two_tasks_is_refused() -> None:
 
 
 def test_the_mean_of_no_sample_does_not_exist() -> None:
-    
+    import torch
+
     from medmtl.errors import TrainingError
 
     assert float(TaskLoss(torch.tensor(6.0), 4).mean) == 1.5
@@ -141,3 +145,25 @@ def test_a_configuration_takes_the_seeds_that_the_methods_take() -> None:
     assert kinds.validate_python(MAX_SEED) == MAX_SEED
     with pytest.raises(ValidationError):
         kinds.validate_python(MAX_SEED + 1)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_limits_of_norms_act_where_they_are_said_to(name: str) -> None:
+    """What a method says against what it does, over steps whose gradients differ: moments see through a constant factor."""
+    factory = adam if make_method(name).info.own_optimizer else sgd
+
+    def end(**limits: float) -> dict[str, torch.Tensor]:
+        problem = problem_for(name)
+        method, services = built(name, problem, factory), Services(problem, **limits)
+        for step in range(4):
+            method.update([batch_of(seed=step)], services)
+        return weights_of(problem)
+
+    free = end()
+    acts = {
+        kind
+        for kind, limit in (("direction", "clip_norm"), ("tasks", "clip_task_norm"))
+        if any(not torch.equal(free[key], value) for key, value in end(**{limit: 0.01}).items())
+    }
+    said = make_method(name).info.clipping
+    assert acts == ({"direction", "tasks"} if said == "both" else {said})

@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from medmtl.config import TrainingConfig
+from medmtl.optim import methods
 from medmtl.training.schedule import adamw_factory, learning_rate_factor, set_learning_rates
+from medmtl.training.stepping import idle_limits
 
 
 @pytest.mark.parametrize("total", [1, 2, 7, 100])
@@ -58,3 +60,22 @@ def test_each_group_keeps_its_own_peak_also_one_set_after_it_was_made():
     made[0]["lr"] = 0.7  # as the method "uw" does with its learning_rate
     set_learning_rates(made, 0.5)
     assert made[0]["lr"] == pytest.approx(0.35)
+
+
+@pytest.mark.parametrize(
+    ("name", "idle"),
+    [
+        ("equal", {"clip_task_norm"}),
+        ("mtcl", {"clip_task_norm"}),
+        ("independent", {"clip_task_norm"}),
+        ("mgda_ub", {"clip_task_norm"}),
+        ("mao", {"clip_norm"}),
+        ("pcgrad", set()),
+        ("gradnorm", set()),
+    ],
+)
+def test_a_limit_that_a_method_never_looks_at_is_named(name, idle):
+    info = methods.get(name).info
+    assert idle_limits(info, TrainingConfig()) == []
+    lines = idle_limits(info, TrainingConfig(clip_norm=1.0, clip_task_norm=1.0))
+    assert lines == [f"training.{limit} has no effect with method '{name}'" for limit in sorted(idle)]

@@ -182,6 +182,7 @@ def _nothing() -> None:
     evidence="definition (exact solver), library (TorchJD, Frank-Wolfe); the normalizations second-hand (LibMTL)",
     extra_forwards="0; 1 without gradient through the shared part when a window has several micro-batches",
     needs_features=True,
+    clipping="direction",
 )
 def mgda_ub(
     *, solver: str = "exact", normalization: str = "none", epsilon: float = 0.001, max_iters: int = 100

@@ -27,6 +27,7 @@ _PLAIN: dict[str, Any] = {
     "mixed_precision": "bf16; fp16 with a loss scale, unscaled first; inner products and weights in float64",
     "processes": "losses, counts and each task's gradient are summed first; the draws are the same everywhere",
     "evidence": "library (TorchJD)",
+    "clipping": "both",
 }
 
 

@@ -46,6 +46,7 @@ class AdaTask(Method):
         state="moments and step counters per task and parameter",
         needs_split=False,
         own_optimizer=True,
+        clipping="tasks",
         mixed_precision="bf16; fp16 with a loss scale, unscaled before the moments",
         processes="losses, counts and each task's gradient are summed before the moments",
         paper="Yang et al., AdaTask, AAAI 2023, arXiv 2211.15055",

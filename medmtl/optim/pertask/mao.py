@@ -57,6 +57,7 @@ class Mao(Method):
         state="moments and step counters per task and parameter",
         needs_split=False,
         own_optimizer=True,
+        clipping="tasks",
         mixed_precision="bf16; fp16 with a loss scale, unscaled before the moments",
         processes="losses, counts and each task's gradient are summed before the moments",
         paper="Hervella, Rouco, Novo, Ortega, Neural Networks 170:254-265, 2024",

@@ -46,6 +46,7 @@ class DualBalancing(Method):
         extra_memory="2 K gradients (K of them stay between steps)",
         mixed_precision="bf16; fp16 with a loss scale, unscaled before the averages",
         processes="losses, counts and each task's gradient are summed before the averages",
+        clipping="both",
     )
 
     def __init__(self, *, beta: float = 0.9, beta_sigma: float = 0.0) -> None:

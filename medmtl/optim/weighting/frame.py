@@ -80,6 +80,7 @@ def weighting_info(
     mixed_precision: str = "bf16; fp16 with a loss scale; weights in float64",
     processes: str = "losses, counts and the one gradient are summed",
     extra_forwards: str = "0",
+    clipping: Literal["direction", "tasks", "both"] = "direction",
 ) -> MethodInfo:
     """The facts of a loss-weighting method; what most of them share is filled in."""
     return MethodInfo(
@@ -95,6 +96,7 @@ def weighting_info(
         paper=paper,
         evidence=evidence,
         extra_forwards=extra_forwards,
+        clipping=clipping,
     )
 
 

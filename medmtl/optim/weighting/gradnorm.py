@@ -55,6 +55,7 @@ class GradNorm(Method):
         backward_passes="K",
         extra_memory="1 gradient; K with several micro-batches",
         processes="losses, counts and each task's gradient are summed before its norm is taken",
+        clipping="both",
     )
 
     def __init__(self, *, alpha: float = 1.5, learning_rate: float | None = None) -> None:
