@@ -78,7 +78,7 @@ def test_unknown_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch):
     """A bug is a traceback, not an 'error:' that a user is asked to mend."""
     from medmtl.workflows import listing
 
-    def broken(name: str | None) -> list[str]:
+    def broken(name: str | None, **_: object) -> list[str]:
         raise ZeroDivisionError
 
     monkeypatch.setattr(listing, "method_lines", broken)
@@ -94,7 +94,7 @@ def test_interrupts_and_the_system(
 ):
     from medmtl.workflows import listing
 
-    def broken(name: str | None) -> list[str]:
+    def broken(name: str | None, **_: object) -> list[str]:
         raise error
 
     monkeypatch.setattr(listing, "method_lines", broken)
@@ -107,7 +107,7 @@ def test_interrupts_and_the_system(
 def test_a_name_in_another_encoding_is_one_line(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
     from medmtl.workflows import listing
 
-    def broken(name: str | None) -> list[str]:
+    def broken(name: str | None, **_: object) -> list[str]:
         "manifest /data/\udcff.csv".encode()
         return []
 
