@@ -14,9 +14,8 @@ from medmtl.data.reading import read_image
 from medmtl.data.samples import Sample
 from medmtl.data.splits import split_by_patient
 from medmtl.data.synthesis.domain import Domain
-from medmtl.data.synthesis.lesions import LESIONS
 from medmtl.data.synthesis.painting import paint
-from medmtl.data.synthesis.writing import write_png
+from medmtl.data.synthesis.writing import lesion_labels, write_lesions, write_png
 from medmtl.data.transforms import field_view, read_field
 from medmtl.errors import ConfigError, ManifestError
 from medmtl.files import atomic_folder
@@ -50,7 +49,7 @@ def paint_manifest(
         out: The folder to make.
         n: Number of images.
         size: Side of the square images, pixels.
-        seed: Seed of order, lesions and splits.
+        seed: Seed of order and lesions; a photograph's split does not depend on it.
         split: Split of the manifest; None: all rows.
         grade: Label column, without its ``label:``, that is 0 for healthy images.
         domain: Sizes and contrasts of lesions.
@@ -112,9 +111,4 @@ def _one(folder: Path, sample: Sample, view: ViewConfig, seed: tuple[int, int], 
         "label:dr_grade": str(painted.grade),
         "note:photograph": sample.id,
     }
-    row |= {f"label:lesions.{lesion}": str(int(painted.lesions[lesion].any())) for lesion in LESIONS}
-    for lesion in LESIONS:
-        mask = painted.lesions[lesion]
-        path = write_png(folder, lesion, name, mask * np.uint8(255)) if mask.any() else "absent"
-        row[f"mask:lesions.{lesion}"] = path
-    return row
+    return row | lesion_labels(painted.lesions) | write_lesions(folder, name, painted.lesions)

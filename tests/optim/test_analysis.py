@@ -222,7 +222,7 @@ def test_a_probe_that_is_off_or_not_due_touches_nothing() -> None:
     problem = Shared()
     method = built("equal", problem)
     for probe, step in ((Probe(), 0), (Probe(5), 3)):
-        assert probe.look(step, problem, None, None) == []  # type: ignore[arg-type]
+        assert probe.look(step, problem, None, None) == []  # type: ignore[arg-type]  # not due: nothing else is looked at
         assert probe.settle(method, StepReport()) == []
     assert problem.forwards == 0
     assert [step for step in range(12) if Probe(5).due(step)] == [0, 5, 10]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from medmtl.data.synthesis.drawing import Mask
 from medmtl.data.synthesis.grading import GRADES
 from medmtl.data.synthesis.lesions import LESIONS
 from medmtl.errors import ConfigError, OutputError
@@ -119,14 +120,25 @@ def _write_one(folder: Path, planned: Planned, fundus: Fundus) -> dict[str, obje
         "label:referable": int(fundus.referable),
         "label:glaucoma": int(fundus.glaucoma),
     }
-    row |= {f"label:lesions.{name}": int(fundus.lesions[name].any()) for name in LESIONS}
+    row |= lesion_labels(fundus.lesions)
     row["mask:vessels"] = write_png(folder, "vessels", planned.id, fundus.vessels)
     row["mask:disc"] = write_png(folder, "disc", planned.id, disc)
-    for name in LESIONS:
-        mask = fundus.lesions[name]
-        path = write_png(folder, name, planned.id, mask * np.uint8(255)) if mask.any() else "absent"
-        row[f"mask:lesions.{name}"] = path
-    return row
+    return row | write_lesions(folder, planned.id, fundus.lesions)
+
+
+def lesion_labels(lesions: Mapping[str, Mask]) -> dict[str, str]:
+    """The cells of a manifest that say which lesions are present."""
+    return {f"label:lesions.{name}": str(int(lesions[name].any())) for name in LESIONS}
+
+
+def write_lesions(folder: Path, image: str, lesions: Mapping[str, Mask]) -> dict[str, str]:
+    """Writes the masks of the lesions that are present, and gives the cells that name them."""
+    return {
+        f"mask:lesions.{name}": write_png(folder, name, image, lesions[name] * np.uint8(255))
+        if lesions[name].any()
+        else "absent"
+        for name in LESIONS
+    }
 
 
 def write_png(folder: Path, kind: str, name: str, array: NDArray[np.uint8]) -> str:
