@@ -67,6 +67,10 @@ class ModelConfig(Block):
         "shared",
         description="`shared`: one encoder, many heads. `cooperative`: a sub-model per task that reads the others' features.",
     )
+    start: str | None = Field(
+        None,
+        description="Checkpoint of a run whose encoder and heads training starts from: each part of the same names and shapes.",
+    )
     encoder: EncoderConfig = Field(default_factory=EncoderConfig)
     cooperation: CooperationConfig = Field(default_factory=CooperationConfig)
 

@@ -62,22 +62,21 @@ def _one_file(reference: MaskReference) -> Path:
     return next(path.parent.glob(path.name), path) if "*" in path.name else path
 
 
-def check_view(name: str, view: ViewConfig, targets: Iterable[AnyTarget], quota: int) -> None:
+def check_view(name: str, view: ViewConfig, whole: Sequence[str], quota: int) -> None:
     """Refuses a view that cannot serve its tasks.
 
     Args:
         name: The view.
         view: Its settings.
-        targets: What its tasks ask for.
+        whole: Its tasks that learn from labels of whole images.
         quota: Most labelled samples that one of its tasks wants in each batch.
 
     Raises:
         ConfigError: Patches for image-level labels, or more labelled samples wanted than a batch holds.
     """
-    image_level = [target.name for target in targets if not isinstance(target, MaskTarget)]
-    if view.patch is not None and image_level:
-        what = f"the task '{image_level[0]}' learns from labels of whole images, and a patch may not show what they say"
-        remedy = "give the task a view without `patch`"
+    if view.patch is not None and whole:
+        what = f"the task '{whole[0]}' learns from labels of whole images, and a patch may not show what they say"
+        remedy = "give the task a view without `patch` (a localization with `masks` may have `label_weight: 0` instead)"
         raise ConfigError(what, where=f"views.{name}.patch", found=view.patch, remedy=remedy)
     if quota > view.batch_size:
         what = "a task wants more labelled samples in a batch than it holds"

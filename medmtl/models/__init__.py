@@ -14,6 +14,7 @@ from medmtl.models.normalization import ImageNetNormalization
 from medmtl.models.pooling import build_pooling, cells_inside
 from medmtl.models.shared import SharedEncoderNetwork
 from medmtl.models.taskview import TaskView, image_logits
+from medmtl.models.weights import load_parts
 
 __all__ = [
     "STRIDES",
@@ -36,5 +37,6 @@ __all__ = [
     "evaluation_mode",
     "frozen_buffers",
     "image_logits",
+    "load_parts",
     "set_batch_norm_momentum",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -63,6 +63,39 @@ def load_backbone(network: nn.Module, path: Path, rename: Callable[[str], str] =
     if found:
         raise CheckpointError("the weights do not fit this encoder", where=path, found=found, remedy=_REMEDY)
     network.load_state_dict(state, strict=False)  # files from before torch 0.4.1 lack num_batches_tracked
+
+
+def load_parts(network: nn.Module, path: Path) -> tuple[list[str], list[str]]:
+    """Loads the parts of another network that fit: the encoder, and each head whose tensors all have the same names and shapes.
+
+    Args:
+        network: Whose parts are the second level of its names, such as ``heads.grade``.
+        path: The checkpoint of a run, or a network's own state dict.
+
+    Returns:
+        The parts that were taken and those that stay as they are.
+
+    Raises:
+        CheckpointError: The file cannot be read, or no part fits.
+    """
+    state, own = read_state(path), network.state_dict()
+    names: dict[str, list[str]] = {}
+    for name in own:
+        names.setdefault(".".join(name.split(".")[:2]), []).append(name)
+    fits = {part: not _difference(_only(own, inside), _only(state, inside)) for part, inside in names.items()}
+    taken = [part for part, fit in fits.items() if fit]
+    if not taken:
+        remedy = "give the checkpoint of a run whose encoder, or a head of the same name, is the same"
+        found = _difference(own, state)
+        raise CheckpointError("no part of this network is in the file", where=path, found=found, remedy=remedy)
+    network.load_state_dict(
+        {name: state[name] for part in taken for name in names[part] if name in state}, strict=False
+    )
+    return taken, [part for part in names if part not in taken]
+
+
+def _only(state: Mapping[str, Tensor], names: Iterable[str]) -> StateDict:
+    return {name: state[name] for name in names if name in state}
 
 
 def backbone_state(state: Mapping[str, Tensor]) -> StateDict:

@@ -132,6 +132,11 @@ class Task(ABC, Generic[C, P, R]):
         return None
 
     @property
+    def sees_patches(self) -> bool:
+        """Whether a patch of an image can be learned from: true of masks, not of what is said of a whole image."""
+        return isinstance(self.target, MaskTarget)
+
+    @property
     def aids(self) -> tuple[AnyTarget, ...]:
         """Files beyond the target that predictions read, where a sample has them."""
         return ()
@@ -141,8 +146,8 @@ class Task(ABC, Generic[C, P, R]):
         """The head that turns the encoder's features into the task's output."""
 
     @abstractmethod
-    def labelled_rows(self, target: Tensor, field: Tensor) -> Tensor:
-        """(B,) bool: samples of a batch that the task can learn from."""
+    def labelled_rows(self, target: Tensor, field: Tensor, side: Tensor | None = None) -> Tensor:
+        """(B,) bool: samples of a batch that the task can learn from; ``side`` as in :meth:`side_loss`."""
 
     @abstractmethod
     def loss(self, output: Any, target: Tensor, field: Tensor) -> TaskLoss:

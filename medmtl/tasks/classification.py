@@ -97,7 +97,7 @@ class Classification(Task[ClassificationConfig, Prediction, ClassificationRecord
         outputs = len(self.classes) - int(self.config.mode == "ordinal")
         return ClassificationHead(encoder.channels, outputs, self.config.dropout, strides=encoder.strides)
 
-    def labelled_rows(self, target: Tensor, field: Tensor) -> Tensor:
+    def labelled_rows(self, target: Tensor, field: Tensor, side: Tensor | None = None) -> Tensor:
         """Samples with any known class."""
         return torch.isfinite(target).any(1)
 

@@ -24,7 +24,14 @@ from medmtl.tasks.labels import auc_figures, label_thresholds
 from medmtl.tasks.localization_candidates import DiscConfig, as_discs, calibration_scores, map_candidates, without_rim
 from medmtl.tasks.localization_config import LocalizationConfig
 from medmtl.tasks.localization_figures import localization_findings, localization_row
-from medmtl.tasks.localization_losses import class_masks, label_and_mask_loss, label_loss, training_masks
+from medmtl.tasks.localization_losses import (
+    cells_of,
+    class_masks,
+    emptied,
+    label_and_mask_loss,
+    label_loss,
+    training_masks,
+)
 from medmtl.tasks.localization_matching import known_lesions, matched_record
 from medmtl.tasks.localization_records import (
     LocalizationPrediction,
@@ -81,6 +88,11 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
         return None if self.config.masks is None else training_masks(self.name, self.classes, self.config.masks)
 
     @property
+    def sees_patches(self) -> bool:
+        """Where only masks are learned from: a patch may not show what the image's label says."""
+        return not self.config.label_weight
+
+    @property
     def exclusion(self) -> DiscConfig | None:
         """Where the optic disc comes from, where it was asked for."""
         return self.config.candidates.disc
@@ -110,9 +122,11 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
             strides=encoder.strides,
         )
 
-    def labelled_rows(self, target: Tensor, field: Tensor) -> Tensor:
-        """Samples with any known class."""
-        return torch.isfinite(target).any(1)
+    def labelled_rows(self, target: Tensor, field: Tensor, side: Tensor | None = None) -> Tensor:
+        """Samples with any known class; where masks alone are learned from, those with any known cell."""
+        if self.config.label_weight or side is None:
+            return torch.isfinite(target).any(1)
+        return cells_of(self._masks(target, side), field, self.config.stride)[1].any(dim=(1, 2, 3))
 
     def loss(self, output: ClassMaps, target: Tensor, field: Tensor) -> TaskLoss:
         """Masked binary cross-entropy of the pooled logits, and the elastic net where it was asked for."""
@@ -120,9 +134,12 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
 
     def side_loss(self, output: ClassMaps, target: Tensor, side: Tensor, field: Tensor) -> TaskLoss:
         """The same and, for samples with a label, the loss of the maps against the masks that are known."""
+        return label_and_mask_loss(output, target, self._masks(target, side), field, self.config)
+
+    def _masks(self, target: Tensor, side: Tensor) -> Tensor:
         layers = self.side_target.layers if self.side_target is not None else ()
         masks = class_masks(side, [layer.name for layer in layers], self.classes)
-        return label_and_mask_loss(output, target, masks, field, self.config)
+        return emptied(masks, target) if self.config.masks is not None and self.config.masks.absent else masks
 
     def predictions(self, output: ClassMaps, field: Tensor) -> list[LocalizationPrediction]:
         """Maps at the view's resolution, and the candidates in them, none outside ``field`` less its rim."""

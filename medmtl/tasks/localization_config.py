@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from medmtl.config import Block
 from medmtl.data.targets import LabelClass
@@ -77,6 +77,12 @@ class LocalizationConfig(TaskConfig):
     prior: float = Field(0.02, gt=0, lt=1, description="Probability of a class that the untrained head gives.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout of feature channels before the maps.")
     sparsity: SparsityConfig = Field(default_factory=SparsityConfig)
+    label_weight: float = Field(
+        1.0,
+        ge=0,
+        le=100,
+        description="Weight of the labels' loss; 0 learns from `masks` alone, and may then learn from patches.",
+    )
     masks: MaskLossConfig | None = Field(
         None, description="Learn from lesion masks too, where training samples have them; empty = labels alone."
     )
@@ -102,6 +108,12 @@ class LocalizationConfig(TaskConfig):
             "attention": "the mean of the map's cells, weighted by gated attention",
         }[self.pooling]
         return f"An image's logit is {how}{'' if self.pooling == 'mean' else '; not additive over cells'}."
+
+    @model_validator(mode="after")
+    def _learns_something(self) -> LocalizationConfig:
+        if not self.label_weight and self.masks is None:
+            raise ValueError("label_weight is 0 and there are no `masks`: nothing to learn from; add one of them")
+        return self
 
     @field_validator("tolerances")
     @classmethod

@@ -51,6 +51,10 @@ class MaskLossConfig(Block):
         default_factory=dict,
         description="Mask columns by class, whose union is the lesion; default: every class, from TASK.CLASS.",
     )
+    absent: bool = Field(
+        False,
+        description="Where the image's label says that a class is absent, its mask is known too: nothing anywhere.",
+    )
 
 
 def label_loss(output: ClassMaps, target: Tensor, field: Tensor, config: LocalizationConfig) -> TaskLoss:
@@ -64,6 +68,7 @@ def label_loss(output: ClassMaps, target: Tensor, field: Tensor, config: Localiz
     """
     with torch.autocast(output.logits.device.type, enabled=False):
         loss = masked_binary_loss(output.logits.float(), target)
+        loss = TaskLoss(config.label_weight * loss.sum, loss.count)
         if output.evidence is None:
             return loss
         known, inside = torch.isfinite(target), cells_inside(field, config.stride)
@@ -74,7 +79,7 @@ def label_loss(output: ClassMaps, target: Tensor, field: Tensor, config: Localiz
 def label_and_mask_loss(
     output: ClassMaps, target: Tensor, masks: Tensor, field: Tensor, config: LocalizationConfig
 ) -> TaskLoss:
-    """The loss of the labels and, for samples with a label, that of the maps against known masks.
+    """The loss of the labels and, for samples with a label, that of the maps against known masks; or of the masks alone.
 
     Args:
         output: Of the task's head.
@@ -83,13 +88,22 @@ def label_and_mask_loss(
         field: Field of view (B, 1, H, W), boolean or 0/1.
         config: Of the task.
     """
-    loss = label_loss(output, target, field, config)
-    if config.masks is None:
-        return loss
+    settings = config.masks
+    if settings is None:
+        return label_loss(output, target, field, config)
     with torch.autocast(output.logits.device.type, enabled=False):
         values = mask_loss(output.maps.float(), masks, field, config.stride)
+    if not config.label_weight:
+        rows = cells_of(masks, field, config.stride)[1].any(dim=(1, 2, 3))
+        return TaskLoss(settings.weight * values.sum(), int(rows.sum()))
+    loss = label_loss(output, target, field, config)
     added = torch.where(torch.isfinite(target).any(1), values, 0).sum()
-    return TaskLoss(loss.sum + config.masks.weight * added, loss.count)
+    return TaskLoss(loss.sum + settings.weight * added, loss.count)
+
+
+def emptied(masks: Tensor, target: Tensor) -> Tensor:
+    """Masks (B, C, H, W) that nobody drew, where the label (B, C) says that there is nothing to draw: 0, not unknown."""
+    return torch.where((target == 0)[..., None, None] & (masks == UNKNOWN), 0, masks)
 
 
 def sparsity_penalty(evidence: Tensor, known: Tensor, inside: Tensor, l1: float, l2: float) -> Tensor:
@@ -111,10 +125,8 @@ def sparsity_penalty(evidence: Tensor, known: Tensor, inside: Tensor, l1: float,
     return torch.where(known, values, 0).sum(1) / known.sum(1).clamp(min=1)
 
 
-def mask_loss(maps: Tensor, masks: Tensor, field: Tensor, stride: int) -> Tensor:
-    """Half binary cross-entropy and half Dice loss of the cells, a mean over the classes with a mask: (B,).
-
-    A cell is a lesion's where any of its pixels is, and unknown where none is and any is unknown.
+def mask_loss(maps: Tensor, masks: Tensor, field: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    """Half binary cross-entropy and half Dice loss of the cells, a mean over the classes with a mask; 0 without one: (B,).
 
     Args:
         maps: Logits (B, C, h, w).
@@ -122,8 +134,7 @@ def mask_loss(maps: Tensor, masks: Tensor, field: Tensor, stride: int) -> Tensor
         field: Field of view (B, 1, H, W), boolean or 0/1.
         stride: Pixels a cell.
     """
-    lesion, unknown = (_any_pixel(part, stride) for part in (masks == 1, masks == UNKNOWN))
-    certain = cells_inside(field, stride) & (lesion | ~unknown)
+    lesion, certain = cells_of(masks, field, stride)
     truth, seen = (lesion & certain).float(), certain.float()
     count = seen.sum((2, 3))
     entropy = (F.binary_cross_entropy_with_logits(maps, truth, reduction="none") * seen).sum((2, 3)) / count.clamp(
@@ -134,6 +145,20 @@ def mask_loss(maps: Tensor, masks: Tensor, field: Tensor, stride: int) -> Tensor
     dice = 1 - (2 * both + _SMOOTH) / (probability.sum((2, 3)) + truth.sum((2, 3)) + _SMOOTH)
     known = count > 0
     return torch.where(known, (entropy + dice) / 2, 0).sum(1) / known.sum(1).clamp(min=1)
+
+
+def cells_of(masks: Tensor, field: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    """Which cells are a lesion's, and of which it is known whether they are, inside the field: (B, C, h, w), boolean.
+
+    A cell is a lesion's where any of its pixels is, and unknown where none is and any is unknown.
+
+    Args:
+        masks: (B, C, H, W) of 0, 1 and 255 for unknown.
+        field: Field of view (B, 1, H, W), boolean or 0/1.
+        stride: Pixels a cell.
+    """
+    lesion, unknown = (_any_pixel(part, stride) for part in (masks == 1, masks == UNKNOWN))
+    return lesion, cells_inside(field, stride) & (lesion | ~unknown)
 
 
 def training_masks(task: str, classes: Sequence[str], config: MaskLossConfig) -> MaskTarget:

@@ -79,7 +79,7 @@ class Segmentation(Task[SegmentationConfig, Prediction, SegmentationRecord]):
         stride, strides = self.config.output_stride, encoder.strides
         return SegmentationHead(encoder.channels, outputs, channels, output_stride=stride, prior=prior, strides=strides)
 
-    def labelled_rows(self, target: Tensor, field: Tensor) -> Tensor:
+    def labelled_rows(self, target: Tensor, field: Tensor, side: Tensor | None = None) -> Tensor:
         """Samples with a labelled pixel inside the field of view."""
         return ((target != UNKNOWN) & (field > 0)).flatten(1).any(1)
 

@@ -51,7 +51,8 @@ class NetworkProblem:
         """Labelled samples of each task, from the labels alone."""
         totals = dict.fromkeys(tasks, 0)
         for view, name in self._pairs(batch, tasks):
-            totals[name] += int(self._tasks[name].labelled_rows(view.targets[name], view.field).sum())
+            rows = self._tasks[name].labelled_rows(view.targets[name], view.field, self._side(name, view))
+            totals[name] += int(rows.sum())
         return totals
 
     def losses(self, batch: MicroBatch, tasks: tuple[str, ...], buffers: Buffers) -> dict[str, TaskLoss]:
@@ -68,11 +69,15 @@ class NetworkProblem:
 
     def _loss(self, name: str, output: Any, view: Batch) -> TaskLoss:
         task = self._tasks[name]
-        side = None if task.side_target is None else view.targets.get(task.side_target.name)
+        side = self._side(name, view)
         if side is not None:
             return task.side_loss(output, view.targets[name], side, view.field)
         loss: TaskLoss = task.loss(output, view.targets[name], view.field)
         return loss
+
+    def _side(self, name: str, view: Batch) -> Tensor | None:
+        target = self._tasks[name].side_target
+        return None if target is None else view.targets.get(target.name)
 
     @contextmanager
     def _forward_context(self, view: Batch, buffers: Buffers) -> Iterator[None]:

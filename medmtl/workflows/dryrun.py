@@ -34,7 +34,9 @@ def dry_run(config: RunConfig) -> DryRun:
         MedmtlError: What cannot be run; also where the first sample of a view cannot be read.
     """
     setup = Setup(config)
-    problem = setup.problem(setup.network())
+    network = setup.network()
+    begun = setup.start(network)
+    problem = setup.problem(network)
     data = view_data(setup, setup.cohort.training, ("none", None), Progress(quiet=True), training=True)
     feeds = {view: make_feed(item.dataset, view, config, item.tasks) for view, item in data.items()}
     batches = max(feed.stream.batches_per_epoch for feed in feeds.values())
@@ -44,6 +46,7 @@ def dry_run(config: RunConfig) -> DryRun:
     lines = [
         f"run '{config.name}', seed {config.seed}, on {setup.device}, method {info.name}",
         f"training samples {len(setup.cohort.training)}, validation samples {len(setup.cohort.validation)}",
+        *([begun] if begun else []),
         *(setup.task_line(task) for task in setup.tasks),
         *(_view_line(view, feed, config) for view, feed in feeds.items()),
         f"{parameters / 1e6:.2f} M trainable parameters, {steps} updates in {config.training.epochs} epochs",

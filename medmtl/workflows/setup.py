@@ -21,6 +21,7 @@ from medmtl.data.samples import Sample
 from medmtl.errors import ConfigError
 from medmtl.inference.network import Network, build_network, build_tasks, choose_device
 from medmtl.inference.predict import fine_side, view_tasks
+from medmtl.models import load_parts
 from medmtl.optim import Method, make_method
 from medmtl.progress import Progress
 from medmtl.randomness import derive_seed, seed_torch
@@ -74,7 +75,8 @@ class Setup:
         for name, tasks in view_tasks(self.tasks).items():
             quota = max(task.config.min_per_batch for task in tasks)
             self.processes.check_batch(name, self.config.views[name].batch_size)
-            check_view(name, self.config.views[name], [task.target for task in tasks], quota)
+            whole = [task.name for task in tasks if not task.sees_patches]
+            check_view(name, self.config.views[name], whole, quota)
 
     def network(self) -> Network:
         """A freshly initialized network on the run's device."""
@@ -86,6 +88,18 @@ class Setup:
         if self.processes.world > 1 and self.device.type == "cuda":  # there is no synchronized batch norm on the CPU
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         return network.to(self.device, memory_format=memory)  # type: ignore[call-overload,no-any-return]
+
+    def start(self, network: Network) -> str:
+        """Puts what another run learned into a network; in words which parts, empty where nothing was asked for.
+
+        Raises:
+            CheckpointError: The file of ``model.start`` cannot be read, or holds no part of this network.
+        """
+        if self.config.model.start is None:
+            return ""
+        taken, left = load_parts(network, Path(self.config.model.start))
+        new = f"; new: {', '.join(left)}" if left else ""
+        return f"starts from {self.config.model.start}: {', '.join(taken)}{new}"
 
     def problem(self, network: Network) -> NetworkProblem:
         """The network as a problem, with the method built on it."""

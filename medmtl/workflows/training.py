@@ -95,7 +95,10 @@ def _train(setup: Setup, path: Path, progress: Progress, *, resume: bool) -> Tra
     config, processes = setup.config, setup.processes
     if resume:
         check_same_data(path, setup.cohort.manifest_hashes)
-    problem = setup.problem(setup.network())
+    network = setup.network()
+    if not resume and (begun := setup.start(network)):
+        progress.say(begun)
+    problem = setup.problem(network)
     training, validating = _read(setup, path, progress)
     with nullcontext() if resume else _held(path, processes):
         if not resume:

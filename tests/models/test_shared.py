@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from medmtl.errors import ConfigError
+from medmtl.errors import CheckpointError, ConfigError
 from medmtl.models import (
     ClassificationHead,
     ClassMapHead,
@@ -12,6 +12,7 @@ from medmtl.models import (
     SegmentationHead,
     SharedEncoderNetwork,
     build_encoder,
+    load_parts,
 )
 
 
@@ -131,3 +132,22 @@ def test_the_forward_is_one_graph(network):
     explained = torch._dynamo.explain(lambda x: network(x, ["lesions", "grade"]))(image(64, 64))
     assert explained.graph_break_count == 0
     torch._dynamo.reset()
+
+
+def test_the_parts_of_another_network_that_fit_are_taken_and_the_others_stay(tmp_path):
+    source, target = make(1), make(2)
+    target.heads["grade"] = ClassificationHead(target.encoder.channels, 3)
+    before = {name: value.clone() for name, value in target.state_dict().items()}
+    torch.save({"network": source.state_dict(), "step": 3}, tmp_path / "best.pt")
+    taken, left = load_parts(target, tmp_path / "best.pt")
+    assert left == ["heads.grade"]
+    assert taken == ["encoder.network", "heads.lesions", "heads.vessels", "heads.fine"]
+    for name, value in target.state_dict().items():
+        expected = before[name] if name.startswith("heads.grade") else source.state_dict()[name]
+        assert torch.equal(value, expected), name
+
+
+def test_a_network_with_no_part_in_common_is_refused(tmp_path):
+    torch.save({"encoder.network.other": torch.zeros(2)}, tmp_path / "best.pt")
+    with pytest.raises(CheckpointError, match="no part of this network"):
+        load_parts(make(), tmp_path / "best.pt")

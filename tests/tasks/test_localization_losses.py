@@ -135,6 +135,42 @@ def test_masks_move_the_maps_of_known_cells_only_and_absent_ones_change_nothing(
     assert not maps.grad[1:].any()
 
 
+def test_what_is_labelled_absent_has_an_empty_mask_where_that_was_asked_for():
+    one, plain = task(masks={"absent": True}, label_weight=0.0), task(masks={})
+    maps, field = torch.randn(3, 2, 4, 4).requires_grad_(), torch.ones(3, 1, 32, 32)
+    target = torch.tensor([[1.0, 0.0], [1.0, torch.nan], [torch.nan, 0.0]])
+    side = torch.full((3, 2, 32, 32), 255, dtype=torch.uint8)
+    side[2, 1, 3, 3] = 1  # a drawn lesion beats what the label says of the rest of the image
+    output = ClassMaps(maps, torch.zeros(3, 2))
+    assert one.labelled_rows(target, field, side).tolist() == [True, False, True]
+    assert one.labelled_rows(target, torch.zeros_like(field), side).tolist() == [False] * 3
+    loss = one.side_loss(output, target, side, field)
+    first, drawn = torch.zeros_like(side[0]), torch.where(side[2] == 255, 0, side[2]).to(torch.uint8)
+    first[0], drawn[0] = 255, 255
+    expected = oracle(maps[0].detach(), first, field[0, 0], 8) + oracle(maps[2].detach(), drawn, field[2, 0], 8)
+    assert (loss.sum.item(), loss.count) == (pytest.approx(expected, rel=1e-5), 2)
+    loss.sum.backward()
+    assert not maps.grad[1].any()
+    assert not maps.grad[0, 0].any()
+    assert not maps.grad[2, 0].any()
+    assert (maps.grad[0, 1] > 0).all()
+    assert plain.labelled_rows(target, field, side).tolist() == [True] * 3
+
+
+def test_the_weight_of_labels_scales_their_loss():
+    maps, field = torch.randn(2, 2, 4, 4), torch.ones(2, 1, 32, 32)
+    output, target = ClassMaps(maps, maps.mean((2, 3))), torch.tensor([[1.0, 0.0], [torch.nan, 1.0]])
+    half, whole = task(label_weight=0.5).loss(output, target, field), task().loss(output, target, field)
+    assert (half.sum.item(), half.count) == (pytest.approx(whole.sum.item() / 2), whole.count)
+    with pytest.raises(ConfigError, match="nothing to learn from"):
+        task(label_weight=0)
+
+
+def test_patches_serve_a_localization_from_masks_alone():
+    assert task(label_weight=0, masks={}).sees_patches
+    assert not task(masks={}).sees_patches
+
+
 def test_a_class_of_several_columns_is_their_union():
     layers = torch.tensor([[[[1, 0, 0, 255]], [[0, 0, 255, 1]], [[1, 1, 1, 1]]]], dtype=torch.uint8)
     made = class_masks(layers, ["a", "a", "b"], ["b", "c", "a"])

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from medmtl.config import RunConfig
-from medmtl.errors import ConfigError, RunError
+from medmtl.errors import CheckpointError, ConfigError, RunError
 from medmtl.locks import folder_lock
 from medmtl.progress import Progress
 from medmtl.run import RunFolder
 from medmtl.training.checkpoint import load_checkpoint, weights_hash
+from medmtl.workflows.dryrun import dry_run
 from medmtl.workflows.resuming import check_same_config, only_one
 from medmtl.workflows.setup import Setup
 from medmtl.workflows.training import train
@@ -51,6 +52,33 @@ def test_how_a_run_is_computed_may_differ(small_config: Config, tmp_path: Path, 
     assert any("training.threads is 1 and was None" in line for line in progress.lines)
     weights = [load_checkpoint(path / "checkpoints/last.pt")["network"] for path in (whole.run, done.run)]
     assert weights_hash(weights[0]) == weights_hash(weights[1])
+
+
+def test_a_run_starts_from_another_and_goes_on_without_it(
+    small_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    tasks = {"vessels": None, "lesions": None}
+    first = train(small_config(training={"epochs": 1}, tasks=tasks), tmp_path / "first", progress=QUIET)
+    file = first.run / "checkpoints/last.pt"
+    config = small_config(training={"epochs": 1}, tasks=tasks, model={"start": str(file)})
+    setup = Setup(config)
+    network = setup.network()
+    assert weights_hash(network.state_dict()) != weights_hash(load_checkpoint(file)["network"])
+    assert setup.start(network).startswith(f"starts from {file}: encoder.network, heads.")
+    assert weights_hash(network.state_dict()) == weights_hash(load_checkpoint(file)["network"])
+    from medmtl.workflows import training
+
+    progress = Said()
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_finish", lambda *_: pytest.skip("not here"))
+        with pytest.raises(pytest.skip.Exception):
+            train(config, tmp_path / "second", progress=progress)
+    assert any(line.startswith("starts from") for line in progress.lines)
+    assert any(line.startswith("starts from") for line in dry_run(config).lines)
+    file.unlink()
+    assert train(config, tmp_path / "second", resume=True, progress=QUIET).run_hash != first.run_hash
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        dry_run(config)
 
 
 @pytest.mark.parametrize(
