@@ -28,7 +28,7 @@ def lesiondiff(
     lenient: Annotated[bool, typer.Option("--lenient", help="A candidate finds every lesion it hits.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder to make; default: print only.")] = None,
     draws: Annotated[int, typer.Option(help="Bootstrap draws over patients.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the bootstrap.")] = 0,
 ) -> None:
     """Compare evaluations of lesions in pairs: every bootstrap draw takes one set of patients for both sides.
 

@@ -175,7 +175,7 @@ def lesions(
         float | None, typer.Option(help="Score from which an image is called positive, chosen on other images.")
     ] = None,
     draws: Annotated[int, typer.Option(help="Bootstrap draws over patients.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap and of random points.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the bootstrap and of random points.")] = 0,
     sanity: Annotated[
         bool, typer.Option(help="Also score random points, a constant map, the field's center and blob detectors.")
     ] = True,

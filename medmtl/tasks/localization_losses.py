@@ -125,7 +125,7 @@ def sparsity_penalty(evidence: Tensor, known: Tensor, inside: Tensor, l1: float,
     return torch.where(known, values, 0).sum(1) / known.sum(1).clamp(min=1)
 
 
-def mask_loss(maps: Tensor, masks: Tensor, field: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+def mask_loss(maps: Tensor, masks: Tensor, field: Tensor, stride: int) -> Tensor:
     """Half binary cross-entropy and half Dice loss of the cells, a mean over the classes with a mask; 0 without one: (B,).
 
     Args:
