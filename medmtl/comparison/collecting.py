@@ -109,7 +109,9 @@ def collect(plan: Plan, cells: Sequence[Cell], places: Places) -> Results:
         ConfigError: ``metrics`` names a metric that a task does not have.
         RunError: Results are damaged, or of several versions of a manifest.
     """
-    found = [item for cell in cells for block in plan.evaluations for item in _read(cell, block.name, places)]
+    found = [
+        item for cell in cells for block in plan.evaluations_of(cell.series) for item in _read(cell, block.name, places)
+    ]
     _check_one_manifest(found)
     counting = _counting(plan, found)
     rows, seeds = plan.spec.row_names, tuple(plan.spec.seeds)

@@ -78,12 +78,14 @@ class Plan:
         path: Its file.
         base: The configuration that all rows lie over.
         series: What is tuned, in the order of the rows.
+        known: By the name of an evaluation, the tasks of the base of which its samples say anything.
     """
 
     spec: Spec
     path: Path
     base: RunConfig
     series: tuple[Series, ...]
+    known: Mapping[str, frozenset[str]]
 
     def tuning(self) -> Iterator[Cell]:
         """The cells that choose; a series of one candidate has nothing to choose."""
@@ -98,8 +100,13 @@ class Plan:
 
     @property
     def evaluations(self) -> tuple[EvaluateBlock, ...]:
-        """What every chosen cell is evaluated on."""
+        """What the chosen cells are evaluated on."""
         return tuple(self.spec.evaluate)
+
+    def evaluations_of(self, series: str) -> tuple[EvaluateBlock, ...]:
+        """What the cells of a series are evaluated on: a task of its own only where its labels are known."""
+        row, _, task = series.partition("/")
+        return tuple(item for item in self.spec.evaluate if row != SINGLE_TASK or task in self.known[item.name])
 
 
 def make_plan(spec: Spec, path: Path) -> Plan:
@@ -119,9 +126,9 @@ def make_plan(spec: Spec, path: Path) -> Plan:
         data = merge(data, layer)
     _check_base(base)
     _check_tasks(spec, base, path)
-    _check_manifests(spec)
+    known = _check_manifests(spec, base)
     series = (*_single_tasks(spec, base, data, path), *(_row(spec, name, data, path) for name in spec.rows))
-    return Plan(spec, path, base, series)
+    return Plan(spec, path, base, series, known)
 
 
 def _check_base(base: RunConfig) -> None:
@@ -156,13 +163,21 @@ def _check_metrics(spec: Spec, base: RunConfig, path: Path) -> None:
                 raise ConfigError("the task has no such metric", where=where, found=f"'{name}'", remedy=remedy)
 
 
-def _check_manifests(spec: Spec) -> None:
+def _check_manifests(spec: Spec, base: RunConfig) -> dict[str, frozenset[str]]:
+    tasks, known = build_tasks(base), {}
     for item in spec.evaluate:
         table = Manifest.read(item.manifest)
-        if not tuple(table.select(None if item.split == "all" else item.split)):
+        samples = tuple(table.select(None if item.split == "all" else item.split))
+        if not samples:
             splits = ", ".join(sorted({str(sample.split) for sample in table.samples}))
             what = f"the manifest has no sample in the split '{item.split}'"
             raise ConfigError(what, where=item.manifest, found=splits, remedy="name another split under evaluate")
+        known[item.name] = frozenset(
+            task.name
+            for task in tasks
+            if any(target.labelled(sample) for target in task.truth_targets for sample in samples)
+        )
+    return known
 
 
 def _row(spec: Spec, name: str, data: Data, path: Path) -> Series:

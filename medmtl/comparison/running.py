@@ -59,7 +59,7 @@ def run_cells(plan: Plan, places: Places, executor: Executor, progress: Progress
         selection = stages.select(before, bar)
         trained = stages.train(list(plan.chosen(selection.chosen)), stages.evaluations_ahead, bar)
         selection = stages.evaluate(trained, selection, bar)
-    done = tuple(cell for cell in trained if all(stages.was_evaluated(cell, item) for item in plan.evaluations))
+    done = tuple(cell for cell in trained if stages.fully_evaluated(cell))
     return Outcomes(selection, stages.facts, done, stages.journal)
 
 
@@ -144,7 +144,7 @@ class _Stages:
 
     def evaluate(self, cells: Sequence[Cell], selection: Selection, bar: Bar) -> Selection:
         """Evaluates every cell once on everything; from the first look on, no choice is made anew."""
-        pairs = [(cell, item) for cell in cells for item in self.plan.evaluations]
+        pairs = [(cell, item) for cell in cells for item in self.plan.evaluations_of(cell.series)]
         waiting = [(cell, item) for cell, item in pairs if not self.was_evaluated(cell, item)]
         self.scheduler.skip(len(pairs) - len(waiting), bar)
         if waiting:
@@ -157,11 +157,15 @@ class _Stages:
         """Whether a cell was looked at with this manifest and split."""
         return evaluated(self.places.run(cell.name), item.name, self.facts[cell.name].run_hash)
 
+    def fully_evaluated(self, cell: Cell) -> bool:
+        """Whether a cell was looked at with all that it can be."""
+        return all(self.was_evaluated(cell, item) for item in self.plan.evaluations_of(cell.series))
+
     @property
     def evaluations_ahead(self) -> list[str]:
         """Kinds of the evaluations that are still to come."""
-        cells = len(self.plan.series) * len(self.plan.spec.seeds)
-        return [f"evaluate {item.name}" for item in self.plan.evaluations for _ in range(cells)]
+        of_a_seed = [item.name for series in self.plan.series for item in self.plan.evaluations_of(series.name)]
+        return [f"evaluate {name}" for name in of_a_seed for _ in self.plan.spec.seeds]
 
     def _choose(self, name: str) -> Choice:
         series = next(item for item in self.plan.series if item.name == name)
@@ -198,7 +202,7 @@ class _Stages:
         tuned = [series for series in self.plan.series if len(series.configs) > 1]
         again = len(tuned) if spec.tuned_on in spec.seeds else 0
         cells = len(self.plan.series) * len(spec.seeds)
-        return sum(len(series.configs) for series in tuned) + cells - again + cells * len(spec.evaluate)
+        return sum(len(series.configs) for series in tuned) + cells - again + len(self.evaluations_ahead)
 
 
 def evaluation_name(cell: Cell, item: EvaluateBlock) -> str:

@@ -135,6 +135,6 @@ def _missing(plan: Plan, outcomes: Outcomes) -> Iterator[Missing]:
     for cell in plan.chosen(outcomes.selection.chosen):
         if cell.name in done:
             continue
-        names = [cell.name, *(evaluation_name(cell, item) for item in plan.evaluations)]
+        names = [cell.name, *(evaluation_name(cell, item) for item in plan.evaluations_of(cell.series))]
         reasons = [journal[name].reason for name in names if name in journal and journal[name].reason]
         yield Missing(cell.name, reasons[0] if reasons else "not trained")

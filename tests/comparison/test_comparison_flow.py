@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import json
 import signal
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from fakes import FakeExecutor, make_world, quality
 
 from medmtl import run
@@ -80,6 +82,24 @@ def test_from_a_spec_to_a_table(spec: Path):
     ):
         assert (done.folder / name).stat().st_size > 0
     assert len((done.folder / "ledger.csv").read_text().splitlines()) == 3 * SERIES
+
+
+def test_a_task_alone_is_not_evaluated_where_nothing_is_known_of_it(tmp_path: Path):
+    spec = make_world(tmp_path)
+    rows = list(csv.DictReader((tmp_path / "m.csv").open()))
+    with (tmp_path / "other.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows({**row, "label:disease": ""} for row in rows)
+    asked = yaml.safe_load(spec.read_text())
+    asked["evaluate"].append({"manifest": str(tmp_path / "other.csv")})
+    spec.write_text(yaml.safe_dump(asked, sort_keys=False))
+    executor = FakeExecutor()
+    done = compared(spec, executor)
+    assert (done.missing, done.cells) == ((), 3 * SERIES)
+    assert len(executor.evaluated) == 3 * (2 * SERIES - 1)
+    assert not [name for name in executor.evaluated if "disease" in name and "other" in name]
+    assert list(done.table["row"]) == ["single_task", "equal", "uw_so", "fixed"]
 
 
 def test_every_cell_is_an_ordinary_run_folder(spec: Path):
