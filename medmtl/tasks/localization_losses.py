@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from medmtl.tasks.localization_config import LocalizationConfig
 
 
-_SMOOTH = 1.0
-"""Cells: an image without a lesion, and a map without one, lose nothing."""
+_SMOOTH = 1e-5
 
 
 class SparsityConfig(Block):
@@ -128,6 +127,9 @@ def sparsity_penalty(evidence: Tensor, known: Tensor, inside: Tensor, l1: float,
 def mask_loss(maps: Tensor, masks: Tensor, field: Tensor, stride: int) -> Tensor:
     """Half binary cross-entropy and half Dice loss of the cells, a mean over the classes with a mask; 0 without one: (B,).
 
+    Where a class has no lesion, cross-entropy alone says so: a Dice loss of empty masks pulls the bias that all images share
+    to "nothing anywhere", and lesions of a few cells do not pull it back.
+
     Args:
         maps: Logits (B, C, h, w).
         masks: (B, C, H, W) of 0, 1 and 255 for unknown.
@@ -143,6 +145,7 @@ def mask_loss(maps: Tensor, masks: Tensor, field: Tensor, stride: int) -> Tensor
     probability = maps.sigmoid() * seen
     both = (probability * truth).sum((2, 3))
     dice = 1 - (2 * both + _SMOOTH) / (probability.sum((2, 3)) + truth.sum((2, 3)) + _SMOOTH)
+    dice = torch.where(truth.any(3).any(2), dice, 0)
     known = count > 0
     return torch.where(known, (entropy + dice) / 2, 0).sum(1) / known.sum(1).clamp(min=1)
 

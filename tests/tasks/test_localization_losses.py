@@ -95,7 +95,7 @@ def oracle(maps: torch.Tensor, masks: torch.Tensor, field: torch.Tensor, stride:
             truth.append(float((pixels == 1).any()))
         if logits:
             x, y = torch.stack(logits)[None, None], torch.tensor(truth)[None, None]
-            dice = DiceLoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)(x, y)
+            dice = DiceLoss(sigmoid=True)(x, y) if y.any() else 0.0
             values.append((F.binary_cross_entropy_with_logits(x, y) + dice) / 2)
     return float(torch.stack(values).mean()) if values else 0.0
 
