@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -51,6 +52,7 @@ class Shown:
         targets: The lesions.
         threshold: Candidates below it are not drawn, and lesions that only such candidates hit are missed.
         outlined: Also outline the regions of false positives: the rule compares areas.
+        lenient: A candidate finds every lesion that it is the first to hit.
     """
 
     candidates: Candidates
@@ -58,12 +60,23 @@ class Shown:
     targets: Targets
     threshold: float
     outlined: bool = False
+    lenient: bool = False
+
+    @cached_property
+    def outcome(self) -> npt.NDArray[np.int64]:
+        """What became of each drawn candidate, as figures count it."""
+        strict = self.matches.outcome[: self.visible]
+        if not self.lenient:
+            return strict
+        hits = np.isin(strict, (Outcome.TRUE_POSITIVE, Outcome.DUPLICATE))
+        again = np.where(self.matches.gainless[: self.visible], Outcome.DUPLICATE, Outcome.IGNORED)
+        lenient = np.where(self.matches.gains[: self.visible] > 0, Outcome.TRUE_POSITIVE, again)
+        return np.where(hits, lenient, strict)
 
     @property
     def wrong(self) -> list[Region]:
         """The regions of drawn false positives, where they are outlined."""
-        outcome = self.matches.outcome[: self.visible]
-        numbers = np.flatnonzero(outcome == Outcome.FALSE_POSITIVE).tolist() if self.outlined else []
+        numbers = np.flatnonzero(self.outcome == Outcome.FALSE_POSITIVE).tolist() if self.outlined else []
         found = self.candidates
         if found.regions is not None:
             return [found.regions[number] for number in numbers]
@@ -79,13 +92,16 @@ class Shown:
 
     @property
     def found(self) -> frozenset[int]:
-        """The lesions that drawn candidates take."""
-        outcome, target = (part[: self.visible] for part in (self.matches.outcome, self.matches.target))
-        return frozenset(target[outcome == Outcome.TRUE_POSITIVE].tolist())
+        """The lesions that drawn candidates find."""
+        if self.lenient and self.matches.first is not None:
+            first = self.matches.first
+            return frozenset((np.flatnonzero((first >= 0) & (first < self.visible)) + 1).tolist())
+        target = self.matches.target[: self.visible]
+        return frozenset(target[self.outcome == Outcome.TRUE_POSITIVE].tolist())
 
     def count(self, outcome: Outcome) -> int:
         """How many drawn candidates came to this."""
-        return int((self.matches.outcome[: self.visible] == outcome).sum())
+        return int((self.outcome == outcome).sum())
 
     @property
     def said(self) -> str:
@@ -128,7 +144,7 @@ def draw_outcomes(picture: Bytes, shown: Shown, title: str) -> Bytes:
     draw = ImageDraw.Draw(image)
     for index in reversed(range(shown.visible)):  # the highest scores lie on top
         x, y = ((float(part[index]) + 0.5) * factor for part in (shown.candidates.x, shown.candidates.y))
-        shape, color = _SHAPES[Outcome(int(shown.matches.outcome[index]))]
+        shape, color = _SHAPES[Outcome(int(shown.outcome[index]))]
         _symbol(draw, shape, color, (x, y), 6.0 * line, line)
         if shape == "ring":
             place = (x + 8 * line, y - 8 * line)

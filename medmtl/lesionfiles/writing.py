@@ -123,13 +123,15 @@ def write_pages(
     }
     pages: list[ImagePage] = []
     names = _page_names(evaluation.images)
+    lenient = evaluation.counting.lenient
     for image in images:
         picture = image.image.pixels()
         if picture is None:
             continue
         name = names[image.image.id]
         figures = [
-            _figure(folder, name, image, shown[pair.name], thresholds[pair.name], picture) for pair in evaluation.pairs
+            _figure(folder, name, image, shown[pair.name], thresholds[pair.name], picture, lenient=lenient)
+            for pair in evaluation.pairs
         ]
         pages.append(ImagePage(image.image.id, f"images/{name}.html", tuple(figures)))
     for number, page in enumerate(pages):
@@ -142,12 +144,15 @@ def _page_names(images: Sequence[GatheredImage]) -> dict[str, str]:
     return dict(zip(ids, safe_names(ids), strict=True))
 
 
-def _figure(folder: Path, name: str, image: GatheredImage, one: Scored, threshold: float, picture: Bytes) -> Figure:
+def _figure(
+    folder: Path, name: str, image: GatheredImage, one: Scored, threshold: float, picture: Bytes, *, lenient: bool
+) -> Figure:
     targets = image.targets[one.pair.name]
     if targets is None:
         return Figure(one.pair.name, "lesions not known", "")
     place = next(index for index, other in enumerate(one.images) if other is image)
-    shown = Shown(image.candidates[one.pair.name], one.matches[place], targets, threshold, compares_areas(one.rule))
+    found, outlined = image.candidates[one.pair.name], compares_areas(one.rule)
+    shown = Shown(found, one.matches[place], targets, threshold, outlined, lenient)
     if not targets.count and not shown.visible:
         return Figure(one.pair.name, "no lesion, nothing above threshold", "")
     title = f"{one.pair.name}, {rule_text(one.rule)}, score ≥ {format_number(threshold)}"

@@ -49,6 +49,18 @@ def test_a_lower_threshold_finds_the_other():
     assert shown(0.95).said == "0 of 2 lesions found, 0 false positives"
 
 
+def test_lenient_counting_marks_every_lesion_that_a_candidate_is_the_first_to_hit():
+    targets = Targets.of_regions([Region.circle(100, 100, 15, SHAPE), Region.circle(140, 100, 15, SHAPE)], SHAPE)
+    found = Candidates.points([120, 121], [100, 100], [0.9, 0.5], radius=30)
+    matches = match(found, targets, "any_overlap", guard=float("inf"))
+    strict, lenient = (Shown(found, matches, targets, 0.0, lenient=way) for way in (False, True))
+    assert (strict.found, lenient.found) == ({1, 2}, {1, 2})
+    assert strict.said == "2 of 2 lesions found, 0 false positives"
+    assert lenient.said == "2 of 2 lesions found, 0 false positives, 1 further hit"
+    first, alone = (Shown(found, matches, targets, 0.7, lenient=way) for way in (False, True))
+    assert (len(first.found), len(alone.found)) == (1, 2)
+
+
 def test_inside_of_lesions_and_the_rest_keep_their_bytes():
     picture = drawn(shown(threshold=0.4))[: SHAPE[0]]
     changed = (picture != GREY).any(axis=2)
