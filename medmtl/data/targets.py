@@ -124,6 +124,7 @@ class LabelClass:
         column: Label column of the manifest, without its ``label:``.
         positive: Cell texts that mean present, any other text means absent; empty = 1 is present, 0 absent, and
             nothing else is allowed.
+        negative: Cell texts that mean absent, and then any text in neither list says nothing; empty = any other text.
         otherwise: What is read where this column says nothing, such as in another data set.
     """
 
@@ -131,6 +132,7 @@ class LabelClass:
     column: str
     positive: tuple[str, ...] = ()
     otherwise: LabelClass | None = None
+    negative: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -152,7 +154,13 @@ class LabelTarget:
 
     def labelled(self, sample: Sample) -> bool:
         """Whether the sample says anything about any class."""
-        return any(column in sample.labels for column in self.columns)
+        return any(self._says(sample, item) for item in self.classes)
+
+    def _says(self, sample: Sample, item: LabelClass) -> bool:
+        text = sample.labels.get(item.column)
+        if text is None:
+            return item.otherwise is not None and self._says(sample, item.otherwise)
+        return not item.negative or canonical_label(text) in map(canonical_label, (*item.positive, *item.negative))
 
     def encode(self, sample: Sample) -> npt.NDArray[np.float32]:
         """(classes,) of 0, 1 and NaN."""
@@ -163,6 +171,9 @@ class LabelTarget:
         if text is None:
             return float("nan") if item.otherwise is None else self._value(sample, item.otherwise)
         text = canonical_label(text)
+        if item.negative:
+            sides = [text in map(canonical_label, side) for side in (item.negative, item.positive)]
+            return float(sides[1]) if any(sides) else float("nan")
         if item.positive:
             return float(text in map(canonical_label, item.positive))
         if text not in {"0", "1"}:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from medmtl.config import Block
@@ -21,23 +22,36 @@ from medmtl.tasks.base import Settings
 Array = npt.NDArray[np.floating]
 
 
-class OtherLabelConfig(Block):
-    """Where one image-level class is read from in samples whose first column says nothing."""
-
-    column: str = Field(description="Label column without `label:`.")
-    positive: list[str | int] = Field(
-        default_factory=list, description="Cell texts that mean present; default 1, and then only 0 and 1 are allowed."
-    )
+_NEGATIVE = "Cell texts that mean absent; then a text in neither list says nothing. Empty: any other text is absent."
 
 
-class LabelConfig(Block):
-    """Where one image-level class is read from."""
+class _TextConfig(Block):
+    """What the texts of a label column mean."""
 
-    column: str | None = Field(None, description="Label column without `label:`; default: TASK.CLASS.")
     positive: list[str | int] = Field(
         default_factory=list,
         description="Cell texts that mean present (any other text: absent); default 1, and then only 0 and 1 are allowed.",
     )
+    negative: list[str | int] = Field(default_factory=list, description=_NEGATIVE)
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> Self:
+        both = sorted({str(text) for text in self.positive} & {str(text) for text in self.negative})
+        if both:
+            raise ValueError(f"'{both[0]}' stands under positive and under negative; leave it in one of them")
+        return self
+
+
+class OtherLabelConfig(_TextConfig):
+    """Where one image-level class is read from in samples whose first column says nothing."""
+
+    column: str = Field(description="Label column without `label:`.")
+
+
+class LabelConfig(_TextConfig):
+    """Where one image-level class is read from."""
+
+    column: str | None = Field(None, description="Label column without `label:`; default: TASK.CLASS.")
     otherwise: OtherLabelConfig | None = Field(
         None,
         description="Read where that column is empty, such as the label of another data set; empty = unknown there.",
@@ -45,7 +59,7 @@ class LabelConfig(Block):
 
 
 def positive_texts(texts: Iterable[str | int]) -> tuple[str, ...]:
-    """Cell texts that mean present, as text; none stands for 1, with 0 for absent and nothing else allowed."""
+    """Cell texts that mean present (or absent), as text; none stands for 1, with 0 for absent and nothing else allowed."""
     return tuple(str(text) for text in texts)
 
 
@@ -59,13 +73,15 @@ def label_classes(task: str, classes: Sequence[str] | Mapping[str, LabelConfig],
             config.column or f"{prefix}.{name}",
             positive_texts(config.positive),
             None if config.otherwise is None else _other_class(name, config.otherwise),
+            positive_texts(config.negative),
         )
         for name, config in configs.items()
     )
 
 
 def _other_class(name: str, config: OtherLabelConfig) -> LabelClass:
-    return LabelClass(name, config.column, positive_texts(config.positive))
+    texts = positive_texts(config.positive), positive_texts(config.negative)
+    return LabelClass(name, config.column, texts[0], negative=texts[1])
 
 
 def check_distinct(task: str, classes: Sequence[str]) -> None:

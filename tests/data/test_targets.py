@@ -90,6 +90,18 @@ def test_label_values(positive: tuple[str, ...], text: str, want: int):
     assert target.encode(sample({"col": text})).tolist() == [want]
 
 
+@pytest.mark.parametrize(
+    ("positive", "text", "want"),
+    [(("2", "3"), "3.0", 1), (("2", "3"), "0", 0), (("2", "3"), "1", None), ((), "1", None)],
+)
+def test_a_text_that_is_neither_present_nor_absent_says_nothing(positive: tuple[str, ...], text: str, want: int | None):
+    only = LabelClass("c", "grade", positive, negative=("0",))
+    for one, column in ((only, "grade"), (LabelClass("c", "col", otherwise=only), "grade")):
+        target, labelled = LabelTarget("t", (one,)), sample({column: text})
+        np.testing.assert_array_equal(target.encode(labelled), [np.nan if want is None else want])
+        assert target.labelled(labelled) == (want is not None)
+
+
 def test_unknown_labels_are_nan():
     target = LabelTarget("t", (LabelClass("a", "t.a"), LabelClass("b", "t.b")))
     encoded = target.encode(sample({"t.b": "0"}))

@@ -241,3 +241,8 @@ def test_contradictions(keys, said):
     with pytest.raises(ConfigError) as caught:
         task(**keys)
     assert said in str(caught.value)
+
+
+def test_a_text_cannot_be_present_and_absent():
+    with pytest.raises(ConfigError, match="positive and under negative"):
+        task(classes={"he": {"column": "grade", "positive": [1, 0], "negative": [0]}})
