@@ -131,6 +131,15 @@ class Task(ABC, Generic[C, P, R]):
         """Masks that training reads beside the target, named so that no task can be: for :meth:`side_loss`."""
         return None
 
+    def teaches(self, sample: Sample) -> bool:
+        """Whether anything can be learned from a sample."""
+        return self.target.labelled(sample)
+
+    @property
+    def learned_from(self) -> AnyTarget:
+        """What has to be known of some training samples: the target."""
+        return self.target
+
     @property
     def sees_patches(self) -> bool:
         """Whether a patch of an image can be learned from: true of masks, not of what is said of a whole image."""

@@ -87,6 +87,19 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
         """Lesion masks of training samples, where they were asked for."""
         return None if self.config.masks is None else training_masks(self.name, self.classes, self.config.masks)
 
+    def teaches(self, sample: Sample) -> bool:
+        """Where labels have no weight, samples with a mask, or with labels that stand for empty ones."""
+        masks, settings = self.side_target, self.config.masks
+        if masks is None or settings is None or self.config.label_weight:
+            return self.target.labelled(sample)
+        return masks.labelled(sample) or (settings.absent and bool((self._targets.labels.encode(sample) == 0).any()))
+
+    @property
+    def learned_from(self) -> AnyTarget:
+        """The labels; the masks, where labels have no weight."""
+        masks = self.side_target
+        return self.target if masks is None or self.config.label_weight else masks
+
     @property
     def sees_patches(self) -> bool:
         """Where only masks are learned from: a patch may not show what the image's label says."""
@@ -154,9 +167,8 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
         settings = self.config.candidates
         valid = without_rim(field, settings.rim)
         found = tuple(as_discs(map_candidates(one, settings, valid), settings, self.config.stride) for one in maps)
-        if settings.threshold is None:
-            return LocalizationPrediction(maps, logits, found)
-        scores = tuple(calibration_scores(one, settings, valid) for one in maps)
+        cut = settings.threshold is not None
+        scores = tuple(calibration_scores(one, settings, valid) for one in maps) if cut else None
         return LocalizationPrediction(maps, logits, found, scores)
 
     def restore(self, prediction: LocalizationPrediction, geometry: Geometry) -> LocalizationPrediction:

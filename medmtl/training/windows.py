@@ -96,7 +96,7 @@ class WindowSource:
 def make_feed(dataset: ViewDataset, view: str, config: RunConfig, tasks: Sequence[AnyTask]) -> ViewFeed:
     """The stream of a view's batches, with every task of the view present in each."""
     settings: ViewConfig = config.views[view]
-    labelled = {task.name: [task.target.labelled(sample) for sample in dataset.samples] for task in tasks}
+    labelled = {task.name: [task.teaches(sample) for sample in dataset.samples] for task in tasks}
     quotas = {task.name: task.config.min_per_batch for task in tasks}
     repeats = settings.patches_per_image if settings.patch is not None else 1
     stream = ViewStream(labelled, settings.batch_size, quotas, seed=config.seed, view=view, repeats=repeats)

@@ -53,7 +53,7 @@ class Setup:
         self.cohort: Cohort = read_cohort(config.data)
         self._check_combinations()
         targets = [task.target for task in self.tasks]
-        check_labels(self.cohort.training, targets, self.cohort.validation)
+        check_labels(self.cohort.training, [task.learned_from for task in self.tasks], self.cohort.validation)
         check_files([*self.cohort.training, *self.cohort.validation], targets)
         sides = [task.side_target for task in self.tasks if task.side_target is not None]
         check_files(self.cohort.training, sides)
@@ -110,8 +110,8 @@ class Setup:
 
     def task_line(self, task: AnyTask) -> str:
         """A task's classes and labels, for people."""
-        sides = (self.cohort.training, self.cohort.validation)
-        learned, held = (sum(task.target.labelled(sample) for sample in samples) for samples in sides)
+        learned = sum(says(task, sample, training=True) for sample in self.cohort.training)
+        held = sum(says(task, sample, training=False) for sample in self.cohort.validation)
         what = f"task {task.name} ({task.kind}; {', '.join(task.classes)})"
         return f"{what}: {learned} labelled training samples, {held} labelled validation samples"
 
@@ -127,6 +127,11 @@ def check_compiler() -> None:
         remedy = "install g++, name another compiler in the environment variable CXX, or --set training.compile=false"
         what = "torch.compile needs a C++ compiler on a CPU"
         raise ConfigError(what, where="training.compile", found=f"no program '{words[0]}'", remedy=remedy)
+
+
+def says(task: AnyTask, sample: Sample, *, training: bool) -> bool:
+    """Whether a sample says anything about a task: to learn from, or to hold predictions against."""
+    return task.teaches(sample) if training else task.target.labelled(sample)
 
 
 @dataclass(frozen=True)
@@ -160,7 +165,7 @@ def view_data(
     found = {}
     for view, tasks in view_tasks(setup.tasks).items():
         # A sample that says nothing about a view's tasks would only cost time.
-        mine = [sample for sample in samples if any(task.target.labelled(sample) for task in tasks)]
+        mine = [sample for sample in samples if any(says(task, sample, training=training) for task in tasks)]
         targets = [task.target for task in tasks]
         if training:
             targets += [task.side_target for task in tasks if task.side_target is not None]

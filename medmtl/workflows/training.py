@@ -30,7 +30,7 @@ from medmtl.training.windows import WindowSource, make_feed
 from medmtl.workflows.dryrun import DryRun, dry_run
 from medmtl.workflows.operating import choose_operating, save_operating
 from medmtl.workflows.resuming import DATA_FILE, check_same_config, check_same_data, only_one
-from medmtl.workflows.setup import Cache, Setup, ViewData, view_data
+from medmtl.workflows.setup import Cache, Setup, ViewData, says, view_data
 from medmtl.workflows.validation import Validation
 
 __all__ = ["DryRun", "TrainResult", "dry_run", "train"]
@@ -215,7 +215,10 @@ def _data_record(setup: Setup) -> dict[str, Any]:
     for side, samples in (("training", setup.cohort.training), ("validation", setup.cohort.validation)):
         for dataset, count in Counter(sample.dataset for sample in samples).items():
             members = [sample for sample in samples if sample.dataset == dataset]
-            labelled = {task.name: sum(task.target.labelled(sample) for sample in members) for task in setup.tasks}
+            labelled = {
+                task.name: sum(says(task, sample, training=side == "training") for sample in members)
+                for task in setup.tasks
+            }
             rows.append({"side": side, "dataset": dataset, "samples": count, "labelled": labelled})
         classes += class_counts(samples, targets, side)
     validation = [f"{sample.dataset}/{sample.id}" for sample in setup.cohort.validation]

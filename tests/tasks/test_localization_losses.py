@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -246,3 +247,26 @@ def test_contradictions(keys, said):
 def test_a_text_cannot_be_present_and_absent():
     with pytest.raises(ConfigError, match="positive and under negative"):
         task(classes={"he": {"column": "grade", "positive": [1, 0], "negative": [0]}})
+
+
+def test_where_masks_alone_are_learned_from_they_have_to_be_there_and_labels_may_be_one_sided(tmp_path):
+    keys = {"label_weight": 0, "masks": {}, "classes": {"he": {"negative": [0]}}}
+    Setup(run_config(manifest(tmp_path), **keys))
+    with pytest.raises(ConfigError, match="has not both answers"):
+        Setup(run_config(manifest(tmp_path), **{**keys, "label_weight": 1}))
+    with pytest.raises(ConfigError, match="is absent from all training samples"):
+        Setup(run_config(manifest(tmp_path, "absent"), **keys))
+
+
+def test_who_teaches_where_masks_alone_are_learned_from(tmp_path):
+    keys = {"label_weight": 0, "masks": {}, "classes": {"he": {}}}
+    plain, absent = (
+        Setup(run_config(manifest(tmp_path), **{**keys, "masks": masks})) for masks in ({}, {"absent": True})
+    )
+    first, second = plain.cohort.training
+    nothing = replace(second, masks={})
+    present = replace(nothing, labels={"les.he": "1"})
+    for setup, wanted in ((plain, [True, True, False, False]), (absent, [True, True, True, False])):
+        assert [setup.tasks[0].teaches(sample) for sample in (first, second, nothing, present)] == wanted
+    labelled = Setup(run_config(manifest(tmp_path), **{**keys, "label_weight": 1, "classes": ["he"]})).tasks[0]
+    assert labelled.teaches(present)
