@@ -161,8 +161,15 @@ def _v1(home: Path) -> list[dict[str, object]]:
     return _rows(lists, images, lambda image: _v1_truth(image, groundtruth), home, fov)
 
 
-def build(root: Path, *, version: str) -> pd.DataFrame:
+def build(root: Path, *, version: str, places: str) -> pd.DataFrame:
     """Reads DIARETDB1; see :class:`medmtl.data.sources.base.Source`."""
+    frame = _frame(root, version)
+    if places == "read":
+        return frame
+    return frame.drop(columns=[name for name in frame.columns if name.startswith("mask:")])
+
+
+def _frame(root: Path, version: str) -> pd.DataFrame:
     second = None if version == "1.1" else find_home(root, "groundtruth")
     first = None if version == "2.1" or second else find_home(root, "resources/images/ddb1_groundtruth")
     if second:
@@ -207,7 +214,15 @@ sources.register("diaretdb1")(
         citation="Kauppi et al., The DIARETDB1 diabetic retinopathy database and evaluation protocol, BMVC 2007",
         expected_layout=_LAYOUT,
         build=build,
-        options=(Option("version", "auto", "which layout to read; auto prefers v2.1", ("auto", "2.1", "1.1")),),
+        options=(
+            Option("version", "auto", "which layout to read; auto prefers v2.1", ("auto", "2.1", "1.1")),
+            Option(
+                "places",
+                "read",
+                "the marked places as masks, or not at all: for training that may learn from labels of images only",
+                ("read", "leave_out"),
+            ),
+        ),
         expected_values={f"mask:lesions.{name}": frozenset({0, 1}) for name in MARKINGS},
         check=check,
     )

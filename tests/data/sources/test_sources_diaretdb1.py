@@ -57,6 +57,15 @@ EXPERTS = {
 }
 
 
+def test_the_places_can_be_left_out(tmp_path: Path) -> None:
+    _v2(tmp_path / "ddb1_v02_01", EXPERTS)
+    whole, labels = (make_manifest("diaretdb1", tmp_path, {"places": places}) for places in ("read", "leave_out"))
+    assert [name for name in whole.columns if name not in labels.columns] == [
+        f"mask:lesions.{name}" for name in CLASSES
+    ]
+    assert labels.equals(whole[list(labels.columns)])
+
+
 @pytest.mark.parametrize(("images", "kind"), [("images", "_plain"), ("documents", "_plain"), ("images", "")])
 def test_version_2_1(tmp_path: Path, images: str, kind: str) -> None:
     home = tmp_path / "x" / "ddb1_v02_01"
