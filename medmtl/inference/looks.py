@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
+from itertools import count
 from typing import Any
 
 import torch
@@ -20,7 +21,9 @@ from medmtl.tasks.inference_config import InferenceConfig, MapInferenceConfig, R
 
 
 def task_outputs(network: Network, tasks: Sequence[AnyTask], batch: Batch, *, flips: bool = True) -> dict[str, Any]:
-    """The outputs of tasks: one forward pass for those that want no more, then the looks of each other one.
+    """The outputs of tasks: one forward pass for those that want no more, then the looks of the others.
+
+    Tasks that look in the same way share their forward passes, unless tiles bound the memory or what one finds is taken away.
 
     Args:
         network: The network, in evaluation mode.
@@ -31,14 +34,58 @@ def task_outputs(network: Network, tasks: Sequence[AnyTask], batch: Batch, *, fl
     outputs: dict[str, Any] = network(
         batch.image, [task.name for task in tasks if task.inference is None], valid=batch.field
     )
-    for task in tasks:
-        if task.inference is not None:
-            outputs[task.name] = looked(network, task.name, batch, task.inference, flips=flips)
+    for settings, names in _together(tasks):
+        passes = _Passes(network, names)
+        for name in names:
+            outputs[name] = looked(network, name, batch, settings, flips=flips, forward=passes.of(name))
     return outputs
 
 
+def _together(tasks: Sequence[AnyTask]) -> list[tuple[InferenceConfig, list[str]]]:
+    groups: list[tuple[InferenceConfig, list[str]]] = []
+    for task in tasks:
+        settings = task.inference
+        if settings is None:
+            continue
+        alone = settings.tile is not None or getattr(settings, "removal", None) is not None
+        group = next((names for known, names in groups if known == settings and not alone), None)
+        if group is None:
+            groups.append((settings, [task.name]))
+        else:
+            group.append(task.name)
+    return groups
+
+
+class _Passes:
+    """Forward passes of tasks that look at the same images in the same order: each is computed once, for all of them."""
+
+    def __init__(self, network: Network, names: Sequence[str]) -> None:
+        self.network = network
+        self.names = list(names)
+        self.outputs: list[dict[str, Any]] = []
+
+    def of(self, name: str) -> Callable[[Tensor], ClassMaps | Tensor]:
+        """From the images that one task looks at, one after the other, to its outputs."""
+        number = count()
+
+        def forward(image: Tensor) -> ClassMaps | Tensor:
+            place = next(number)
+            if place == len(self.outputs):
+                self.outputs.append(self.network(image, self.names))
+            output: ClassMaps | Tensor = self.outputs[place][name]
+            return output
+
+        return forward
+
+
 def looked(
-    network: Network, task: str, batch: Batch, settings: InferenceConfig, *, flips: bool = True
+    network: Network,
+    task: str,
+    batch: Batch,
+    settings: InferenceConfig,
+    *,
+    flips: bool = True,
+    forward: Callable[[Tensor], ClassMaps | Tensor] | None = None,
 ) -> ClassMaps | Tensor:
     """The maps of all looks at whole images: of a segmentation logits of the view's pixels, else class maps with the
     image's logits pooled from them over the field.
@@ -49,11 +96,13 @@ def looked(
         batch: Whole views, with the finer image where the settings ask for one.
         settings: Scales, tiles, and whether what is found is taken away.
         flips: Whether mirror images are looked at where the settings ask for them.
+        forward: From images to the task's output; default: the network.
     """
     head: Any = network.heads[task]
+    seen = forward or _Passes(network, [task]).of(task)
 
     def whole(image: Tensor) -> Evidence:
-        output = network(image, [task])[task]
+        output = seen(image)
         return Evidence(output) if isinstance(output, Tensor) else Evidence(output.maps, output.attention)
 
     def in_tiles(image: Tensor) -> Evidence:

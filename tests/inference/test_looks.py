@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from medmtl.config import DataConfig, parse_config
 from medmtl.data.manifest import Manifest
 from medmtl.errors import ConfigError
-from medmtl.inference.looks import looked, merged_scales, scaled_images
+from medmtl.inference.looks import looked, merged_scales, scaled_images, task_outputs
 from medmtl.inference.network import build_network, build_tasks
 from medmtl.inference.predict import evaluation_batches, fine_side, predict
 from medmtl.inference.tiles import Evidence
@@ -170,3 +170,26 @@ def test_contradictions_are_said(inference, said):
     with pytest.raises(ConfigError) as caught:
         build_tasks(config_with(inference))
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("second", "passes"), [({"flips": True}, 4), ({"scales": [0.5, 1]}, 4 + 2), ({"flips": True, "tile": 64}, None)]
+)
+def test_tasks_that_look_in_the_same_way_share_forward_passes(tmp_path, second, passes):
+    keys = {"type": "localization", "classes": ["he"], "stride": 8}
+    tasks = {"one": {**keys, "inference": {"flips": True}}, "two": {**keys, "stride": 16, "inference": second}}
+    config = parse_config({"tasks": tasks, "views": {"field": {"size": 64}}, "model": {"encoder": {"weights": "none"}}})
+    built = build_tasks(config)
+    network = build_network(config, built).eval()
+    (batch,) = list(evaluation_batches(samples_of(tmp_path), "field", built, config, targets=False))
+    calls = []
+    network.register_forward_pre_hook(lambda _, given: calls.append(tuple(given[1])))
+    with torch.no_grad():
+        together = task_outputs(network, built, batch)
+        made = sum(bool(names) for names in calls)
+        alone = {task.name: looked(network, task.name, batch, task.inference) for task in built}
+    for name, output in alone.items():
+        torch.testing.assert_close(together[name].maps, output.maps, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(together[name].logits, output.logits, atol=1e-6, rtol=1e-5)
+    assert made == (passes or made)
+    assert passes != 4 or ("one", "two") in calls
