@@ -15,7 +15,8 @@ def digest(paths: Iterable[Path]) -> str:
 
     The same files in another place give the same value.
     """
-    files = sorted({Path(os.path.normpath(path)) for path in paths})
+    # By the system's own reading of `..`: behind a link to a folder it is not that of the text.
+    files = sorted({path.parent.resolve() / path.name for path in paths})
     if len(files) == 1:
         return sha256_file(files[0])
     shared = Path(os.path.commonpath(files)) if files else Path()
