@@ -130,7 +130,13 @@ def check_compiler() -> None:
 
 
 def says(task: AnyTask, sample: Sample, *, training: bool) -> bool:
-    """Whether a sample says anything about a task: to learn from, or to hold predictions against."""
+    """Whether a sample says anything about a task.
+
+    Args:
+        task: The task.
+        sample: The sample.
+        training: To learn from; otherwise, to hold predictions against.
+    """
     return task.teaches(sample) if training else task.target.labelled(sample)
 
 

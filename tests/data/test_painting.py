@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -18,6 +18,7 @@ HEALTHY = {seed: synthesize(SIZE, seed, grade=0, domain="varied") for seed in ra
 
 @settings(max_examples=20, deadline=None)
 @given(photograph=st.sampled_from(sorted(HEALTHY)), seed=st.integers(0, 2**40), grade=st.integers(0, 4))
+@example(photograph=0, seed=11685, grade=4)
 def test_only_what_lies_under_lesions_changes(photograph: int, seed: int, grade: int):
     eye = HEALTHY[photograph]
     painted = paint(eye.image, eye.fov, seed, grade=grade)
@@ -25,7 +26,8 @@ def test_only_what_lies_under_lesions_changes(photograph: int, seed: int, grade:
     touched = np.any(list(painted.lesions.values()), axis=0)
     assert touched.any() == (grade > 0)
     assert not (touched & ~eye.fov).any()
-    far = ~ndimage.binary_dilation(touched, iterations=12)  # outlines are soft, soft exudates most of all
+    # Outlines are soft, soft exudates' most of all: the farthest of 122 images with grade 4 ended 14.8 pixels from its mask.
+    far = ndimage.distance_transform_edt(~touched) > 20 if grade else np.ones_like(touched)
     np.testing.assert_array_equal(painted.image[far], eye.image[far])
     for name in LESIONS:
         assert painted.lesions[name].any() <= bool(getattr(painted.counts, name))
