@@ -29,7 +29,7 @@ class Painted:
     """A photograph with lesions painted on it.
 
     Attributes:
-        image: RGB (size, size, 3); the photograph itself, to the byte, wherever no lesion lies.
+        image: RGB (size, size, 3); the photograph itself, to the byte, beyond the soft outlines of lesions.
         lesions: A mask (size, size) for each name of `LESIONS`; all-zero where the class is absent.
         counts: How many lesions were drawn.
         grade: The grade that follows from them by the rule of `grade_of`.
