@@ -113,6 +113,8 @@ class LocalizationConfig(TaskConfig):
     def _learns_something(self) -> LocalizationConfig:
         if not self.label_weight and self.masks is None:
             raise ValueError("label_weight is 0 and there are no `masks`: nothing to learn from; add one of them")
+        if not self.label_weight and self.sparsity.on:
+            raise ValueError("`sparsity` stands beside the labels' loss, and label_weight is 0; leave one of them out")
         return self
 
     @field_validator("tolerances")

@@ -41,7 +41,7 @@ def test_arm_a_reads_the_grade_alone(step: tuple[str, ...]):
     read = {
         column
         for task in build_tasks(loaded(*step))
-        for item in task.target.classes  # type: ignore[union-attr]
+        for item in task.target.classes  # type: ignore[union-attr]  # both tasks read labels
         for column in item.columns
     }
     assert read == ({"dr_grade", "any_consensus"} if "setting2" in step else {"dr_grade"})

@@ -165,6 +165,8 @@ def test_the_weight_of_labels_scales_their_loss():
     assert (half.sum.item(), half.count) == (pytest.approx(whole.sum.item() / 2), whole.count)
     with pytest.raises(ConfigError, match="nothing to learn from"):
         task(label_weight=0)
+    with pytest.raises(ConfigError, match="stands beside the labels' loss"):
+        task(label_weight=0, masks={}, sparsity={"l1": 0.1})
 
 
 def test_patches_serve_a_localization_from_masks_alone():

@@ -70,6 +70,7 @@ def test_a_run_starts_from_another_and_goes_on_without_it(
 
     progress = Said()
     with monkeypatch.context() as patch:
+        # cut off after the last checkpoint, as a kill would
         patch.setattr(training, "_finish", lambda *_: pytest.skip("not here"))
         with pytest.raises(pytest.skip.Exception):
             train(config, tmp_path / "second", progress=progress)
