@@ -7,6 +7,7 @@ centers. Candidates are ordered by falling score, then by row and column, so tha
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -59,17 +60,26 @@ def peaks(
     return _ordered(columns[kept], rows[kept], score[kept], area)
 
 
-def components(evidence: npt.ArrayLike, threshold: float, valid: npt.ArrayLike | None = None) -> Candidates:
+def components(
+    evidence: npt.ArrayLike,
+    threshold: float,
+    valid: npt.ArrayLike | None = None,
+    *,
+    score: Literal["max", "mean"] = "max",
+    position: Literal["peak", "centroid"] = "peak",
+) -> Candidates:
     """Gives the 8-connected regions at or above a threshold, one candidate each.
 
     Args:
         evidence: The map, shape (H, W); more is more evidence.
         threshold: Least value of a region's pixels.
         valid: Where candidates may lie (the field of view), shape (H, W); None: everywhere.
+        score: A region's score: its highest value, or the mean of its pixels.
+        position: A region's point: its highest pixel (of equally high ones the nearest to their center), or its
+            centroid weighted by the excess over the threshold, which of a bent region may lie outside it.
 
     Returns:
-        A candidate a region, at its highest pixel (of equally high ones the nearest to their center), with that
-        pixel's score and the region itself.
+        A candidate a region, with the region itself.
 
     Raises:
         EvaluationError: As ``peaks``.
@@ -83,9 +93,14 @@ def components(evidence: npt.ArrayLike, threshold: float, valid: npt.ArrayLike |
     heights = values[rows, columns]
     begins = np.concatenate([[0], np.cumsum(table.area)[:-1]])
     top = heights == np.maximum.reduceat(heights, begins)[region]
-    rows, columns, _ = _region_points(rows[top], columns[top], region[top])
-    points = columns.astype(np.float64), rows.astype(np.float64), values[rows, columns]
-    return Candidates(*points, table.area.astype(np.float64), regions=table.regions())
+    peak_rows, peak_columns, _ = _region_points(rows[top], columns[top], region[top])
+    x, y = peak_columns.astype(np.float64), peak_rows.astype(np.float64)
+    scores = values[peak_rows, peak_columns]
+    if position == "centroid":
+        x, y = _centroid(columns, rows, region, heights - threshold)
+    if score == "mean":
+        scores = np.bincount(region, weights=heights) / table.area
+    return Candidates(x, y, scores, table.area.astype(np.float64), regions=table.regions())
 
 
 def random_candidates(valid: npt.ArrayLike, n: int, rng: np.random.Generator) -> Candidates:
@@ -137,6 +152,14 @@ def _region_points(rows: IntArray, columns: IntArray, region: IntArray) -> tuple
     order = np.lexsort((columns, rows, far, region))
     names, first = np.unique(region[order], return_index=True)
     return rows[order][first], columns[order][first], names
+
+
+def _centroid(columns: IntArray, rows: IntArray, region: IntArray, excess: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Gives each region's centroid (x, y); a region that nowhere exceeds the threshold counts its pixels alike."""
+    alike = (np.bincount(region, weights=excess) <= 0)[region]
+    weight = np.where(alike, 1.0, excess)
+    total = np.bincount(region, weights=weight)
+    return np.bincount(region, weights=weight * columns) / total, np.bincount(region, weights=weight * rows) / total
 
 
 def _spread(rows: IntArray, columns: IntArray, shape: tuple[int, ...], distance: float, limit: int | None) -> list[int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -21,6 +20,7 @@ from medmtl.models import Encoder, Head
 from medmtl.optim import TaskLoss
 from medmtl.registry import Registry
 from medmtl.tasks.inference_config import InferenceConfig
+from medmtl.tasks.scenes import Origin, Scene, Settings
 
 if TYPE_CHECKING:
     from medmtl.data.samples import Sample
@@ -33,46 +33,6 @@ class TaskConfig(Block):
     type: str = Field(description="Kind of the task.")
     view: str = Field("field", description="Name of the view that the task is trained on.")
     min_per_batch: int = Field(1, ge=0, description="Least number of labelled samples in each batch of the view.")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How figures are computed.
-
-    Attributes:
-        bootstrap: Bootstrap samples of an interval.
-        seed: Seed of the bootstrap and of random sanity rows.
-        thresholds: Operating points that validation chose, by class.
-        evidence: Where a class's heat map becomes visible (logits), as validation chose it, by class.
-    """
-
-    bootstrap: int = 2000
-    seed: int = 0
-    thresholds: Mapping[str, float] | None = None
-    evidence: Mapping[str, float] | None = None
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a record comes from: the sample, its patient, and the task's short score for choosing examples."""
-
-    sample_id: str
-    patient: str
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One image as a network saw it.
-
-    Attributes:
-        image: (s, s, 3) uint8.
-        field: (s, s) field of view.
-        geometry: Where the view lies in the original image.
-    """
-
-    image: npt.NDArray[np.uint8]
-    field: npt.NDArray[np.bool_]
-    geometry: Geometry
 
 
 P = TypeVar("P")

@@ -18,7 +18,7 @@ from medmtl.evaluation import Findings, confusion_counts, grading_findings, quad
 from medmtl.geometry import Geometry
 from medmtl.models import ClassificationHead, Encoder, Head
 from medmtl.optim import TaskLoss
-from medmtl.tasks.base import Origin, Settings, Task, tasks
+from medmtl.tasks.base import Task, tasks
 from medmtl.tasks.classification_config import ClassificationConfig
 from medmtl.tasks.labels import (
     auc_figures,
@@ -31,6 +31,7 @@ from medmtl.tasks.labels import (
     positive_texts,
 )
 from medmtl.tasks.pictures import caption_picture
+from medmtl.tasks.scenes import Origin, Settings
 
 if TYPE_CHECKING:
     from medmtl.data.samples import Sample

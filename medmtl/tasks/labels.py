@@ -17,7 +17,7 @@ from medmtl.data.targets import LabelClass
 from medmtl.errors import ConfigError
 from medmtl.evaluation import Findings, auc, binary_findings, youden_threshold
 from medmtl.optim import TaskLoss
-from medmtl.tasks.base import Settings
+from medmtl.tasks.scenes import Settings
 
 Array = npt.NDArray[np.floating]
 

@@ -18,7 +18,7 @@ from medmtl.evaluation import Candidates, Findings
 from medmtl.geometry import Geometry
 from medmtl.models import ClassMapHead, ClassMaps, Encoder, Head
 from medmtl.optim import TaskLoss
-from medmtl.tasks.base import Origin, Scene, Settings, Task, tasks
+from medmtl.tasks.base import Task, tasks
 from medmtl.tasks.inference_config import InferenceConfig
 from medmtl.tasks.labels import auc_figures, label_thresholds
 from medmtl.tasks.localization_candidates import DiscConfig, as_discs, calibration_scores, map_candidates, without_rim
@@ -45,6 +45,7 @@ from medmtl.tasks.localization_records import (
 )
 from medmtl.tasks.localization_rivals import UNTRAINED, rival_candidates, with_rivals
 from medmtl.tasks.localization_targets import localization_targets
+from medmtl.tasks.scenes import Origin, Scene, Settings
 
 if TYPE_CHECKING:
     from medmtl.data.samples import Sample

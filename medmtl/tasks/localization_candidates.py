@@ -40,13 +40,20 @@ class DiscConfig(Block):
 
 
 class CandidateConfig(Block):
-    """How candidates are taken from a map; a candidate's score is always the value of the map itself."""
+    """How candidates are taken from a map; a candidate's score is always a value of the map itself, or a mean of such."""
 
     kind: Literal["peaks", "components"] = Field(
         "peaks", description="Local maxima, or 8-connected regions at or above `threshold`, each at its highest pixel."
     )
     threshold: float | None = Field(
         None, ge=-100, le=100, description="Least value of the map, a logit; `components` need one; empty = none."
+    )
+    score: Literal["max", "mean"] = Field(
+        "max", description="Score of a region: its highest value, or the mean of its pixels (components)."
+    )
+    position: Literal["peak", "centroid"] = Field(
+        "peak",
+        description="Point of a region: its highest pixel, or its centroid weighted by the excess over `threshold` (components).",
     )
     min_distance: float = Field(
         13, ge=1, description="Least distance between two candidates, in pixels of the view (peaks)."
@@ -69,6 +76,8 @@ class CandidateConfig(Block):
     def _components_have_a_threshold(self) -> CandidateConfig:
         if self.kind == "components" and self.threshold is None:
             raise ValueError("components need a `threshold`; write a logit, such as 0 for even odds")
+        if self.kind == "peaks" and (self.score, self.position) != ("max", "peak"):
+            raise ValueError("peaks are points: `score` and `position` belong to `kind: components`; leave them out")
         return self
 
     @property
@@ -77,6 +86,8 @@ class CandidateConfig(Block):
         said = []
         if self.kind == "components":
             said.append(f"regions of the map at or above {self.threshold:g}")
+            said.extend(["scored by their mean"] if self.score == "mean" else [])
+            said.extend(["placed at their weighted centroid"] if self.position == "centroid" else [])
         elif self.threshold is not None:
             said.append(f"peaks of the map at or above {self.threshold:g}")
         if self.rim:
@@ -101,7 +112,7 @@ def map_candidates(
     own = -math.inf if settings.threshold is None else settings.threshold
     if settings.kind == "peaks":
         return peaks(evidence, max(own, threshold), settings.min_distance, settings.limit, valid)
-    found = components(evidence, own, valid)
+    found = components(evidence, own, valid, score=settings.score, position=settings.position)
     return found.take(np.flatnonzero(found.score >= threshold)[: settings.limit])
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from medmtl.evaluation import Findings, Matches, lesion_findings
 from medmtl.evaluation.lesionpoint import lesion_point
 from medmtl.evaluation.sanity import RANDOM
-from medmtl.tasks.base import Settings
 from medmtl.tasks.labels import joined, label_findings, label_row
 from medmtl.tasks.localization_config import LocalizationConfig, ReadingConfig
 from medmtl.tasks.localization_records import LocalizationRecord, stack_labels, stack_scores
+from medmtl.tasks.scenes import Settings
 
 
 def localization_findings(

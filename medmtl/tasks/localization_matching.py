@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from medmtl.evaluation import Candidates, Matches, MatchPool, Targets, match_images, random_candidates
 from medmtl.randomness import derive_seed
-from medmtl.tasks.base import Origin
 from medmtl.tasks.localization_config import LocalizationConfig
 from medmtl.tasks.localization_records import LocalizationPrediction, LocalizationRecord, LocalizationTruth
 from medmtl.tasks.localization_targets import LocalizationTargets
+from medmtl.tasks.scenes import Origin
 
 Lesions = Mapping[str, Targets]
 """The lesions of one image by name, where they are known."""

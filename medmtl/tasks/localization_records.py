@@ -13,8 +13,8 @@ from medmtl.data.targets import MaskTarget
 from medmtl.data.transforms import sample_masks
 from medmtl.evaluation import Candidates, Matches, Targets
 from medmtl.geometry import Geometry
-from medmtl.tasks.base import Origin
 from medmtl.tasks.pictures import caption_picture, point_picture
+from medmtl.tasks.scenes import Origin
 
 if TYPE_CHECKING:
     from medmtl.data.samples import Sample

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from medmtl.evaluation import Candidates, Matches, center_candidates
 from medmtl.evaluation.sanity import BRIGHT, CONSTANT, DARK, blob_candidates
-from medmtl.tasks.base import Scene
 from medmtl.tasks.localization_matching import Lesions, lesion_matches
 from medmtl.tasks.localization_records import LocalizationPrediction, LocalizationRecord, restored
 from medmtl.tasks.localization_targets import LocalizationTargets
+from medmtl.tasks.scenes import Scene
 
 Field = npt.NDArray[np.bool_]
 Rivals = dict[str, Mapping[str, Candidates]]

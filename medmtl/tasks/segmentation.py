@@ -28,9 +28,10 @@ from medmtl.evaluation import (
 from medmtl.geometry import Geometry, restore_view
 from medmtl.models import Encoder, Head, SegmentationHead
 from medmtl.optim import TaskLoss
-from medmtl.tasks.base import Origin, Settings, Task, tasks
+from medmtl.tasks.base import Task, tasks
 from medmtl.tasks.inference_config import InferenceConfig
 from medmtl.tasks.pictures import mask_picture
+from medmtl.tasks.scenes import Origin, Settings
 from medmtl.tasks.segmentation_config import SegmentationConfig, mask_target
 
 if TYPE_CHECKING:

@@ -100,6 +100,26 @@ def test_components_equal_scipy_labels():
         assert area == (labels == number).sum()
 
 
+@pytest.mark.parametrize("threshold", [0.48, 0.52, 0.56])
+def test_mean_score_and_weighted_centroid_equal_scipys(threshold):
+    values = ndimage.gaussian_filter(np.random.default_rng(3).random((60, 70)), 2)
+    found = components(values, threshold, score="mean", position="centroid")
+    labels, count = ndimage.label(values >= threshold, np.ones((3, 3)))
+    assert len(found) == count > 1
+    numbers = range(1, count + 1)
+    centers = np.array(ndimage.center_of_mass(values - threshold, labels, numbers))
+    expected = np.column_stack([centers[:, 1], centers[:, 0], ndimage.mean(values, labels, numbers)])
+    ours = np.column_stack([found.x, found.y, found.score])
+    np.testing.assert_allclose(ours[np.lexsort(ours.T)], expected[np.lexsort(expected.T)])
+
+
+def test_the_centroid_of_a_region_at_the_threshold_counts_its_pixels_alike():
+    values = np.zeros((9, 9))
+    values[2:5, 3:8] = 0.5
+    found = components(values, 0.5, position="centroid")
+    assert (found.x.tolist(), found.y.tolist(), found.score.tolist()) == ([5], [3], [0.5])
+
+
 def test_a_map_over_the_whole_field_is_one_component_in_its_middle():
     found = components(np.ones((21, 31)), 0.5)
     assert (found.x.tolist(), found.y.tolist(), found.area.tolist()) == ([15], [10], [651])

@@ -51,6 +51,18 @@ def test_components_are_scipys_regions_with_the_maps_own_values(seed, threshold,
     np.testing.assert_array_equal(found.area, [(regions == label).sum() for label in regions[rows, columns]])
 
 
+def test_regions_may_be_scored_by_their_mean_at_their_centroid():
+    evidence, field = random_map(2), round_field()
+    asked = CandidateConfig(kind="components", threshold=0.2, score="mean", position="centroid")
+    found = map_candidates(evidence, asked, field)
+    regions, count = ndimage.label(field & (evidence >= 0.2), np.ones((3, 3)))
+    means = np.sort(ndimage.mean(evidence, regions, range(1, count + 1)))[::-1]
+    np.testing.assert_allclose(found.score, means[: asked.limit], rtol=1e-6)
+    assert "scored by their mean, placed at their weighted centroid" in asked.caption
+    with pytest.raises(ValueError, match="belong to `kind: components`"):
+        CandidateConfig(score="mean")
+
+
 def test_a_threshold_cuts_peaks_and_the_higher_one_counts():
     evidence, field = random_map(1), round_field()
     for own, other in ((0.5, -9.0), (-9.0, 0.5), (0.2, 0.5)):
