@@ -518,6 +518,22 @@ def all_test(world: World) -> None:
     world.rows = [{**row, "split": "test"} for row in world.rows]
 
 
+def weights_of_untrained_lenders(world: World) -> None:
+    world.config["model"] = {
+        **world.config.get("model", {}),
+        "architecture": "cooperative",
+        "cooperation": {"lenders": "untrained"},
+    }
+    world.config["method"] = {"name": "mtcl", "target": "weights"}
+
+
+add(
+    "impossible combination",
+    "noise in the weights of copies",
+    weights_of_untrained_lenders,
+    "method.target",
+    "lenders=trained",
+)
 add("impossible combination", "patience without validation", no_validation, "training.patience", "validation")
 add("impossible combination", "no training row", all_test, "data.train_split", "test")
 

@@ -72,6 +72,16 @@ class Setup:
             raise ConfigError(
                 what, where="model.architecture", found="cooperative", remedy="--set model.architecture=shared"
             )
+        if (
+            self.config.method.arguments.get("target") == "weights"
+            and self.config.model.cooperation.lenders == "untrained"
+        ):
+            what, where = (
+                "untrained copies lend, so that other weights of the encoders would change nothing",
+                "method.target",
+            )
+            remedy = "--set method.target=others, or --set model.cooperation.lenders=trained"
+            raise ConfigError(what, where=where, found="weights", remedy=remedy)
         for name, tasks in view_tasks(self.tasks).items():
             quota = max(task.config.min_per_batch for task in tasks)
             self.processes.check_batch(name, self.config.views[name].batch_size)
