@@ -138,7 +138,7 @@ def _check_base(base: RunConfig) -> None:
 
 def _check_tasks(spec: Spec, base: RunConfig, path: Path) -> None:
     named = {f"rows.{name}.grid": list(row.grid) for name, row in spec.rows.items()}
-    named |= {"metrics": list(spec.metrics)}
+    named |= {"metrics": list(spec.metrics), "alone": list(spec.alone)}
     named |= {f"exclude_tasks.{name}": tasks for name, tasks in spec.exclude_tasks.items()}
     for key, tasks in named.items():
         for task in tasks:
@@ -203,7 +203,8 @@ def _single_tasks(spec: Spec, base: RunConfig, data: Data, path: Path) -> Iterat
         if base.model.architecture != "shared":  # one sub-model has nobody to read from
             alone = merge(alone, {"model": {"architecture": "shared"}})
         name = f"{SINGLE_TASK}/{task}"
-        yield Series(name, dict(_candidates(spec, name, [alone], f"{path}: {name}")))
+        layer = merge(alone, spec.alone.get(task, {}))
+        yield Series(name, dict(_candidates(spec, name, [layer], f"{path}: {name}")))
 
 
 def _candidates(spec: Spec, series: str, layers: Sequence[Data], where: str) -> Iterator[tuple[str, RunConfig]]:

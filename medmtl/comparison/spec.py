@@ -19,6 +19,7 @@ SINGLE_TASK = "single_task"
 
 _ROW = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,59}")
 _MOST_CANDIDATES = 500
+_ALONE = ("training", "model", "views", "data")
 
 LearningRate = Annotated[float, Field(gt=0, le=10)]
 Weight = Annotated[float, Field(ge=0)]
@@ -88,6 +89,10 @@ class Spec(Block):
     single_task: bool = Field(
         False, description=f"Also train every task alone, as the row `{SINGLE_TASK}` that Δm is measured against."
     )
+    alone: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Keys to lay over a task's own network, by task: more epochs, where few samples make few updates.",
+    )
     reference: str | None = Field(
         None, description="Row that the paired differences are against; empty = the single-task row, else the first."
     )
@@ -136,6 +141,16 @@ class Spec(Block):
         twice = [name for place, name in enumerate(folders) if name in folders[:place]]
         if twice:
             raise ValueError(f"two entries of evaluate have the same results' folder '{twice[0]}'; rename a manifest")
+        return self
+
+    @model_validator(mode="after")
+    def _alone_is_about_single_tasks(self) -> Spec:
+        if self.alone and not self.single_task:
+            raise ValueError("alone is about tasks that are trained alone; set single_task: true, or drop it")
+        for task, keys in self.alone.items():
+            for key in keys:
+                if key not in _ALONE:
+                    raise ValueError(f"alone.{task}: unknown key '{key}'; {suggestion(key, _ALONE)}")
         return self
 
     @property

@@ -110,6 +110,15 @@ def test_every_cell_is_an_ordinary_run_folder(spec: Path):
     assert (list(alone.tasks), alone.method.name) == (["disease"], None)
 
 
+def test_a_task_alone_may_be_trained_longer_than_with_the_others(tmp_path: Path):
+    epochs = make_plan(read_spec(make_world(tmp_path)), tmp_path / "spec.yaml").base.training.epochs
+    path = make_world(tmp_path / "longer", alone={"disease": {"training": {"epochs": epochs + 7}}})
+    plan = make_plan(read_spec(path), path)
+    found = {series.name: {config.training.epochs for config in series.configs.values()} for series in plan.series}
+    assert found.pop("single_task/disease") == {epochs + 7}
+    assert set().union(*found.values()) == {epochs}
+
+
 def test_the_best_on_validation_is_chosen_and_all_scores_are_kept(spec: Path):
     def picky(task: str, series: str, rate: float, seed: int) -> float:
         flip = {"uw_so": -0.1, "single_task/disease": -0.1}.get(series, 0.0)

@@ -79,6 +79,10 @@ CASES: dict[str, tuple[Change, tuple[str, ...]]] = {
     "all tasks excluded": (put(exclude_tasks={"a": ["vessels", "disease"]}), ("exclude_tasks.a: no task is left",)),
     "reference to no row": (put(reference="equl"), ("reference names the row 'equl'", "did you mean 'equal'?")),
     "yes instead of a number": (put(tune_seed=True), ("tune_seed", "yes or no")),
+    "alone of another task": (put(alone={"disese": {}}), ("alone: unknown task", "did you mean 'disease'?")),
+    "alone with an unknown key": (put(alone={"disease": {"trainig": {}}}), ("alone.disease", "did you mean 'training'?")),
+    "alone with an unknown key deeper": (put(alone={"disease": {"training": {"epoch": 2}}}), ("single_task/disease: training.epoch", "epochs")),
+    "alone without single tasks": (put(alone={"disease": {}}, single_task=False), ("trained alone", "single_task: true")),
     "text for single_task": (put(single_task="yes please"), ("single_task", "true or false")),
 }  # fmt: skip
 
