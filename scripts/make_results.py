@@ -69,6 +69,10 @@ def keep_comparison(folder: Path) -> None:
 def keep_figures(source: Path, copy: Path) -> None:
     """Copies a file; of what ``medmtl lesions`` wrote without the points of its curves, which are hundreds of pages."""
     copy.parent.mkdir(parents=True, exist_ok=True)
+    if source.name == "config.yaml":  # where decoded images lay on one machine says nothing about the run
+        text = source.read_text(encoding="utf-8")
+        write_text(copy, re.sub(r"^ +cache_dir: .*\n", "", text, flags=re.MULTILINE))
+        return
     if source.name != "metrics.json" or not is_by_lesion(source):
         shutil.copyfile(source, copy)
         return
@@ -130,7 +134,7 @@ def row_tables(asked: dict[str, Any], rows: pd.DataFrame) -> str:
     """Rows of lesion tables, a table a run.
 
     Args:
-        asked: Title, runs, and what :func:`rows_markdown` is asked for under ``rows``.
+        asked: Title, runs, what :func:`rows_markdown` is asked for under ``rows``, and whether the tables are ``folded``.
         rows: As :func:`collect_rows` gives them.
     """
     made = {run: rows_markdown(rows, run, asked["rows"]) for run in asked["runs"]}
@@ -138,6 +142,8 @@ def row_tables(asked: dict[str, Any], rows: pd.DataFrame) -> str:
     absent = [run for run, text in made.items() if not text]
     note = f"\nNot run: {', '.join(absent)}.\n" if absent else ""
     tables = "\n".join(f"**{run}**\n\n{text}" for run, text in made.items() if text)
+    if tables and asked.get("folded"):
+        tables = f"<details>\n<summary>The table</summary>\n\n{tables}\n</details>\n"
     return f"### {asked['title']}\n\n" + (f"{said}\n\n{tables}" if tables else "") + note
 
 
