@@ -59,7 +59,15 @@ class Setup:
         check_files(self.cohort.training, sides)
         check_files(self.cohort.validation, [target for task in self.tasks for target in task.aids])
 
+    def _check_lenders(self) -> None:
+        wanted = self.config.method.arguments.get("target")
+        if wanted == "weights" and self.config.model.cooperation.lenders == "untrained":
+            what = "untrained copies lend, so that other weights of the encoders would change nothing"
+            remedy = "--set method.target=others, or --set model.cooperation.lenders=trained"
+            raise ConfigError(what, where="method.target", found=wanted, remedy=remedy)
+
     def _check_combinations(self) -> None:
+        self._check_lenders()
         if self.config.training.patience is not None and not self.cohort.validation:
             remedy = "set data.validation_fraction, or drop patience"
             raise ConfigError("early stopping needs a validation set", where="training.patience", remedy=remedy)
@@ -72,16 +80,6 @@ class Setup:
             raise ConfigError(
                 what, where="model.architecture", found="cooperative", remedy="--set model.architecture=shared"
             )
-        if (
-            self.config.method.arguments.get("target") == "weights"
-            and self.config.model.cooperation.lenders == "untrained"
-        ):
-            what, where = (
-                "untrained copies lend, so that other weights of the encoders would change nothing",
-                "method.target",
-            )
-            remedy = "--set method.target=others, or --set model.cooperation.lenders=trained"
-            raise ConfigError(what, where=where, found="weights", remedy=remedy)
         for name, tasks in view_tasks(self.tasks).items():
             quota = max(task.config.min_per_batch for task in tasks)
             self.processes.check_batch(name, self.config.views[name].batch_size)
