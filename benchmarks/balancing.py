@@ -1,11 +1,11 @@
 """What balancing costs: passes by hooks, time that a method adds to the floor, peers, MTCL, memory, work that is shared.
 
 python benchmarks/balancing.py [--quick] [--rounds 200] [--sections passes,time,tiny,mtcl,memory,shared]
-    [--sizes small,medium,large] [--tasks 2,3,8] [--clock wall]
+    [--sizes small,medium,large] [--tasks 2,3,8] [--methods mao,pcgrad] [--clock wall]
 
 The floor is written by hand in balancing_nets.py: one forward pass, one backward pass (loss weighting) or K through the
 shared part (gradient methods), one step of AdamW. Every contender runs once a round, in an order that is drawn anew; a ratio is that
-of one round, and the table shows the median of all rounds with a 95 % interval. Only on a quiet machine do times count;
+of one round, and the table shows the median of all rounds with a 95 % interval. Networks are made anew every ten rounds. Only on a quiet machine do times count;
 ``--clock cpu`` is the next best thing (one thread). Peers: TorchJD's `mtl_backward` with its aggregator, and LibMTL
 (`pip install --no-deps LibMTL`), each on its own copy of the same network.
 """
@@ -34,7 +34,7 @@ from balancing_nets import (
     torchjd_scalarizer,
 )
 from pass_counter import counted
-from timing import CLOCKS, Clock, difference, ratio, rounds
+from timing import CLOCKS, Clock, difference, ratio, remade_rounds
 
 Maker = Callable[[Net], Step]
 
@@ -53,17 +53,17 @@ AGGREGATORS = {"pcgrad": "PCGrad", "mgda": "MGDA", "aligned_mtl": "AlignedMTL", 
 LIBMTL = {"equal": "EW", "uw": "UW", "pcgrad": "PCGrad", "mgda": "MGDA", "cagrad": "CAGrad"}
 
 
-def peers(family: str, k: int) -> dict[str, tuple[str, Maker]]:
-    """Name of the peer's step to our counterpart and the maker."""
+def peers(family: str, k: int, own: Mapping[str, Maker]) -> dict[str, tuple[str, Maker]]:
+    """Name of the peer's step to our counterpart among ``own`` and the maker."""
     found: dict[str, tuple[str, Maker]] = {}
     if family == "weighting":
         found |= {f"TorchJD {t}": (o, lambda net, n=t: torchjd_scalarizer(net, n)) for o, t in SCALARIZERS.items()}
     else:
         found |= {f"TorchJD {t}": (o, lambda net, n=t: torchjd_aggregator(net, n)) for o, t in AGGREGATORS.items()}
-    for own, theirs in LIBMTL.items():
-        if libmtl_version() and own in OURS[family] and (theirs != "CAGrad" or k == 3):
-            found[f"LibMTL {theirs}"] = (own, lambda net, n=theirs: libmtl(net, n))
-    return found
+    for name, theirs in LIBMTL.items():
+        if libmtl_version() and (theirs != "CAGrad" or k == 3):
+            found[f"LibMTL {theirs}"] = (name, lambda net, n=theirs: libmtl(net, n))
+    return {peer: (name, maker) for peer, (name, maker) in found.items() if name in own}
 
 
 def show_passes(sizes: Mapping[str, Size], tasks: list[int]) -> None:
@@ -77,8 +77,9 @@ def show_passes(sizes: Mapping[str, Size], tasks: list[int]) -> None:
         makers = {f"floor of {family}": floor} | OURS[family]
         for name, maker in makers.items():
             print(f"| {name} | " + " | ".join(_passes(maker, size, k) for k in tasks) + " |")
-        for name in peers(family, 3):
-            cells = [_passes(peers(family, k)[name][1], size, k) if name in peers(family, k) else "-" for k in tasks]
+        for name in peers(family, 3, OURS[family]):
+            rivals = {k: peers(family, k, OURS[family]) for k in tasks}
+            cells = [_passes(rivals[k][name][1], size, k) if name in rivals[k] else "-" for k in tasks]
             print(f"| {name} | " + " | ".join(cells) + " |")
 
 
@@ -92,9 +93,16 @@ def _passes(maker: Maker, size: Size, k: int) -> str:
     return f"{done.forwards['shared']} / {done.backwards['shared']} / {done.steps}"
 
 
-def show_times(sizes: Mapping[str, Size], tasks: list[int], number: int, clock: Clock) -> None:
+def _fresh(makers: Mapping[str, Maker], size: Size, k: int) -> dict[str, Callable[[], Step]]:
+    return {name: lambda maker=maker: maker(Net(size, k)) for name, maker in makers.items()}
+
+
+def show_times(sizes: Mapping[str, Size], tasks: list[int], number: int, clock: Clock, methods: set[str]) -> None:
     """Ratios to the floor, and to the peers."""
     for family, floor in FLOORS.items():
+        own = {name: maker for name, maker in OURS[family].items() if not methods or name in methods}
+        if not own:
+            continue
         print(f"\n## {family}: time over the floor, target {TARGETS[family]:.2f}; {number} rounds\n")
         print(
             "| network | parameters | K | step | floor ms | ratio to the floor | added ms | against peers (ours / theirs) |"
@@ -102,12 +110,12 @@ def show_times(sizes: Mapping[str, Size], tasks: list[int], number: int, clock: 
         print("|---|---|---|---|---|---|---|---|")
         for label, size in sizes.items():
             for k in tasks:
-                rivals = peers(family, k)
-                makers = {"floor": floor} | OURS[family] | {name: maker for name, (_, maker) in rivals.items()}
-                times = rounds({name: maker(Net(size, k)) for name, maker in makers.items()}, number, clock)
+                rivals = peers(family, k, own)
+                makers = {"floor": floor} | own | {name: maker for name, (_, maker) in rivals.items()}
+                times = remade_rounds(_fresh(makers, size, k), number, clock)
                 parameters = sum(p.numel() for p in Net(size, k).parameters())
                 base = sorted(times["floor"])[number // 2] * 1e3
-                for name in OURS[family]:
+                for name in own:
                     over = ratio(times, name, "floor")
                     mark = "" if over.value <= TARGETS[family] else " **over**"
                     theirs = ", ".join(
@@ -127,9 +135,9 @@ def show_tiny(tasks: list[int], number: int, clock: Clock) -> None:
     size = Size((8,), 4, 2)
     for family, floor in FLOORS.items():
         for k in tasks:
-            rivals = peers(family, k)
+            rivals = peers(family, k, OURS[family])
             makers = {"floor": floor} | OURS[family] | {name: maker for name, (_, maker) in rivals.items()}
-            times = rounds({name: maker(Net(size, k)) for name, maker in makers.items()}, number, clock)
+            times = remade_rounds(_fresh(makers, size, k), number, clock, every=100)
             base = sorted(times["floor"])[number // 2] * 1e6
             for name in makers:
                 if name != "floor":
@@ -148,6 +156,7 @@ def main() -> None:
     parser.add_argument("--sections", default="passes,time,tiny,mtcl,memory,shared")
     parser.add_argument("--sizes", default=",".join(SIZES))
     parser.add_argument("--tasks", default="2,3,8")
+    parser.add_argument("--methods", default="", help="only these of ours, and their peers, are timed")
     parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -159,7 +168,7 @@ def main() -> None:
     if "passes" in sections:
         show_passes(sizes, tasks)
     if "time" in sections:
-        show_times(sizes, tasks, number, clock)
+        show_times(sizes, tasks, number, clock, {name for name in given.methods.split(",") if name})
     if "tiny" in sections:
         show_tiny(tasks, number if given.quick else 5 * number, clock)
     if "mtcl" in sections:

@@ -29,7 +29,7 @@ class Size:
 
 SIZES = {
     "small": Size((16, 24), 128, 16),
-    "medium": Size((24, 48, 96), 128, 8),
+    "medium": Size((24, 48, 96), 128, 5),
     "large": Size((48, 96, 192, 256), 96, 4),
 }
 

@@ -49,7 +49,9 @@ def _reach(n: int) -> int:
     return 0
 
 
-def rounds(steps: Mapping[str, Callable[[], object]], number: int, clock: Clock) -> dict[str, list[float]]:
+def rounds(
+    steps: Mapping[str, Callable[[], object]], number: int, clock: Clock, *, order: random.Random | None = None
+) -> dict[str, list[float]]:
     """Durations of every contender in every round, in seconds, each round in a new order.
 
     The order is drawn: in one that merely turns, a contender has the same one before it in nearly every round, and what
@@ -60,12 +62,29 @@ def rounds(steps: Mapping[str, Callable[[], object]], number: int, clock: Clock)
         for name in names:
             steps[name]()
     times: dict[str, list[float]] = {name: [] for name in names}
-    order = random.Random(0)
+    order = order or random.Random(0)
     for _ in range(number):
         for name in order.sample(names, len(names)):
             start = clock()
             steps[name]()
             times[name].append(clock() - start)
+    return times
+
+
+def remade_rounds(
+    makers: Mapping[str, Callable[[], Callable[[], object]]], number: int, clock: Clock, *, every: int = 10
+) -> dict[str, list[float]]:
+    """The same with contenders that are made anew every so many rounds, in an order that is drawn.
+
+    Where the tensors of a contender lie in memory is worth several percent of a step of 50 ms, for as long as they lie
+    there: rounds alone would never average that out.
+    """
+    times: dict[str, list[float]] = {name: [] for name in makers}
+    order = random.Random(1)
+    while len(times[next(iter(makers))]) < number:
+        steps = {name: makers[name]() for name in order.sample(list(makers), len(makers))}
+        for name, values in rounds(steps, every, clock, order=order).items():
+            times[name] += values
     return times
 
 

@@ -20,7 +20,7 @@ from medmtl.models import Encoder, Head
 from medmtl.optim import TaskLoss
 from medmtl.registry import Registry
 from medmtl.tasks.inference_config import InferenceConfig
-from medmtl.tasks.scenes import Origin, Scene, Settings
+from medmtl.tasks.scenes import ClassEvidence, Origin, Scene, Settings
 
 if TYPE_CHECKING:
     from medmtl.data.samples import Sample
@@ -174,8 +174,8 @@ class Task(ABC, Generic[C, P, R]):
     def thresholds(self, records: Sequence[R]) -> dict[str, float]:
         """Operating points chosen on these (validation) records, by class."""
 
-    def evidence(self, records: Sequence[R]) -> dict[str, tuple[list[Any], list[Any]]]:
-        """Scores of candidates by class, of images known to lack it and of images known to have it; for heat maps."""
+    def evidence(self, records: Sequence[R]) -> dict[str, ClassEvidence]:
+        """Scores of candidates by class, for the fixed scales of heat maps."""
         return {}
 
     @abstractmethod

@@ -37,6 +37,7 @@ from medmtl.tasks.localization_records import (
     LocalizationPrediction,
     LocalizationRecord,
     LocalizationTruth,
+    class_evidence,
     evidence_picture,
     probability_of_truth,
     restored,
@@ -45,7 +46,7 @@ from medmtl.tasks.localization_records import (
 )
 from medmtl.tasks.localization_rivals import UNTRAINED, rival_candidates, with_rivals
 from medmtl.tasks.localization_targets import localization_targets
-from medmtl.tasks.scenes import Origin, Scene, Settings
+from medmtl.tasks.scenes import ClassEvidence, Origin, Scene, Settings
 
 if TYPE_CHECKING:
     from medmtl.data.samples import Sample
@@ -183,7 +184,7 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
     def batch_truth(self, target: npt.NDArray[Any]) -> LocalizationTruth:
         """A batch's labels."""
         nothing = np.full(len(self.config.readings), np.nan, dtype=np.float32)
-        return LocalizationTruth(target, nothing, dict.fromkeys(self._targets.lesions))
+        return LocalizationTruth(target, nothing, dict.fromkeys(self._targets.lesions), kept=True)
 
     def record(
         self, prediction: LocalizationPrediction, truth: LocalizationTruth, field: npt.NDArray[np.bool_], origin: Origin
@@ -224,13 +225,9 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         return stack_scores(records, len(self.classes)), stack_labels(records, len(self.classes))
 
-    def evidence(self, records: Sequence[LocalizationRecord]) -> dict[str, tuple[list[Any], list[Any]]]:
-        """Candidate scores by class: of images known to lack the class, and of those known to have it."""
-        result: dict[str, tuple[list[Any], list[Any]]] = {}
-        for index, label in enumerate(self.classes):
-            sides = [[item.scores[index] for item in records if item.labels[index] == side] for side in (0, 1)]
-            result[label] = (sides[0], sides[1])
-        return result
+    def evidence(self, records: Sequence[LocalizationRecord]) -> dict[str, ClassEvidence]:
+        """Candidate scores by class."""
+        return {label: class_evidence(records, index) for index, label in enumerate(self.classes)}
 
     def findings(self, records: Sequence[LocalizationRecord], settings: Settings) -> Findings:
         """Image-level figures of every class and reading, lesion-level figures of every (lesion, map) and tolerance."""

@@ -27,7 +27,7 @@ def matched_record(
     config: LocalizationConfig,
     seed: int,
 ) -> LocalizationRecord | None:
-    """Scores, labels, candidates and matches of one image; None where nothing is known of it.
+    """Scores, labels, candidates and matches of one image; None where nothing is known of it and nobody asked.
 
     Args:
         prediction: In the pixels of the truth.
@@ -39,7 +39,7 @@ def matched_record(
         seed: Of random points.
     """
     lesions = known_lesions(truth)
-    if not (np.isfinite(truth.labels).any() or np.isfinite(truth.readings).any() or lesions):
+    if not (truth.kept or np.isfinite(truth.labels).any() or np.isfinite(truth.readings).any() or lesions):
         return None
     candidates = dict(zip(targets.classes, prediction.candidates, strict=True))
     matches: dict[tuple[str, str, float], Matches | None] = {}

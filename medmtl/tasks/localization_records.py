@@ -14,7 +14,7 @@ from medmtl.data.transforms import sample_masks
 from medmtl.evaluation import Candidates, Matches, Targets
 from medmtl.geometry import Geometry
 from medmtl.tasks.pictures import caption_picture, point_picture
-from medmtl.tasks.scenes import Origin
+from medmtl.tasks.scenes import ClassEvidence, Origin
 
 if TYPE_CHECKING:
     from medmtl.data.samples import Sample
@@ -39,12 +39,16 @@ class LocalizationPrediction:
 
 @dataclass(frozen=True)
 class LocalizationTruth:
-    """What is known of one sample: labels and readings with NaN for unknown, lesions or None."""
+    """What is known of one sample: labels and readings with NaN for unknown, lesions or None.
+
+    ``kept`` asks for a record even where nothing is known: the scale of a heat map looks at such images, too.
+    """
 
     labels: npt.NDArray[np.float32]
     readings: npt.NDArray[np.float32]
     lesions: Mapping[str, Targets | None]
     lesion_mask: npt.NDArray[np.bool_] | None = None
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,16 @@ def stack_scores(records: Sequence[LocalizationRecord], classes: int) -> npt.NDA
 def stack_labels(records: Sequence[LocalizationRecord], classes: int) -> npt.NDArray[np.float64]:
     """Labels of the images, NaN for unknown, shape (records, classes)."""
     return np.array([record.labels for record in records], dtype=np.float64).reshape(-1, classes)
+
+
+def class_evidence(records: Sequence[LocalizationRecord], index: int) -> ClassEvidence:
+    """Candidate scores of one class, by what is known of the image."""
+    labels = [record.labels[index] for record in records]
+    absent, present, unknown = (
+        [record.scores[index] for record, label in zip(records, labels, strict=True) if chosen(label)]
+        for chosen in ((lambda label: label == 0), (lambda label: label == 1), np.isnan)
+    )
+    return ClassEvidence(absent, present, unknown)
 
 
 def lesion_mask(sample: Sample, target: MaskTarget, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:

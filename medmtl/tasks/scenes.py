@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,21 @@ class Settings:
     seed: int = 0
     thresholds: Mapping[str, float] | None = None
     evidence: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class ClassEvidence:
+    """Scores of one class's candidates (logits) in images, sorted by what is known of these: a list for each image.
+
+    Attributes:
+        absent: Of images known to lack the class.
+        present: Of images known to have it.
+        unknown: Of images whose label says nothing.
+    """
+
+    absent: Sequence[npt.NDArray[np.floating]]
+    present: Sequence[npt.NDArray[np.floating]]
+    unknown: Sequence[npt.NDArray[np.floating]] = ()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from medmtl.errors import EvaluationError, RunError
 from medmtl.explanation.scale import ClassScale, calibrate_scale
 from medmtl.files import write_text
 from medmtl.run import RunFolder
-from medmtl.tasks import AnyTask
+from medmtl.tasks import AnyTask, ClassEvidence
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,29 @@ def choose_operating(tasks: Sequence[AnyTask], records: dict[str, list[Any]], pl
     scales: dict[str, dict[str, ClassScale]] = {}
     missing: dict[str, dict[str, str]] = {}
     for task in tasks:
-        for label, (negatives, positives) in task.evidence(records[task.name]).items():
-            if not negatives or not positives:
-                lacking = "without" if not negatives else "with"
-                missing.setdefault(task.name, {})[label] = f"no validation image is known to be {lacking} the class"
+        for label, found in task.evidence(records[task.name]).items():
+            scale = _scale(label, found, place)
+            if isinstance(scale, str):
+                missing.setdefault(task.name, {})[label] = scale
             else:
-                said = f"{place}: {len(negatives)} lesion-free images, {len(positives)} with the lesion"
-                scales.setdefault(task.name, {})[label] = calibrate_scale(label, negatives, positives, origin=said)
+                scales.setdefault(task.name, {})[label] = scale
     thresholds = {task.name: task.thresholds(records[task.name]) for task in tasks}
     return Operating(thresholds, scales, missing)
+
+
+def _scale(label: str, found: ClassEvidence, place: str) -> ClassScale | str:
+    """The scale of one class, or why there is none.
+
+    Where no image is known to have the class, those of which nothing is known say where the colors end: their highest
+    evidence is that of the ones that have it. Where it becomes visible is a matter of lesion-free images alone.
+    """
+    if not found.absent:
+        return "no validation image is known to be without the class"
+    if not (found.present or found.unknown):
+        return "no validation image is known to be with the class"
+    rest = f"{len(found.present)} with the lesion" if found.present else f"{len(found.unknown)} that may have it"
+    origin = f"{place}: {len(found.absent)} lesion-free images, {rest}"
+    return calibrate_scale(label, found.absent, found.present or found.unknown, origin=origin)
 
 
 def save_operating(run: RunFolder, operating: Operating) -> None:

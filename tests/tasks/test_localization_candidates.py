@@ -143,10 +143,33 @@ def test_a_color_scale_is_chosen_on_peaks_whatever_the_threshold():
         assert len(prediction.candidates[0]) == 0
         truth = LocalizationTruth(np.array([label], np.float32), np.empty(0, np.float32), {})
         records.append(one.record(prediction, truth, np.ones((64, 64), bool), Origin(name, name)))
-    negatives, positives = one.evidence(records)["he"]
-    assert max(negatives[0]) == max(positives[0]) == pytest.approx(raised(3))
+    known = one.evidence(records)["he"]
+    assert max(known.absent[0]) == max(known.present[0]) == pytest.approx(raised(3))
     notes = one.findings(records, _settings()).notes
     assert any("regions of the map at or above 4; lesions there count as missed" in note for note in notes)
+
+
+def test_where_no_image_is_known_to_have_a_class_those_of_unknown_label_say_where_the_colors_end():
+    from medmtl.explanation.scale import calibrate_scale
+    from medmtl.tasks import Origin
+    from medmtl.workflows.operating import choose_operating
+
+    one, records = task(min_distance=4), []
+    for name, label, height in (("healthy", 0.0, 1.0), ("first", np.nan, 6.0), ("second", np.nan, 3.0)):
+        (prediction,) = one.predictions(output({(8, 8): height}), torch.ones(1, 1, 64, 64))
+        truth = one.batch_truth(np.array([label], np.float32))
+        records.append(one.record(prediction, truth, np.ones((64, 64), bool), Origin(name, name)))
+    known = one.evidence(records)["he"]
+    assert [len(side) for side in (known.absent, known.present, known.unknown)] == [1, 0, 2]
+    scale = choose_operating([one], {one.name: records}).scales[one.name]["he"]
+    assert scale == calibrate_scale(
+        "he", known.absent, known.unknown, origin="validation: 1 lesion-free images, 2 that may have it"
+    )
+    assert scale.top > 3
+    alone = choose_operating([one], {one.name: records[1:]})
+    assert alone.missing == {one.name: {"he": "no validation image is known to be without the class"}}
+    alone = choose_operating([one], {one.name: records[:1]})
+    assert alone.missing == {one.name: {"he": "no validation image is known to be with the class"}}
 
 
 def _settings():

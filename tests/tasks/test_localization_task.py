@@ -147,8 +147,8 @@ def test_findings_from_the_manifest_on(tmp_path: Path):
     assert any(name.startswith("sensitivity_at") and name.endswith(".he") for name in figures)
     assert found.labelled == 3
     assert one.selection(kept)["auc.he"] == 1  # type: ignore[arg-type]
-    negatives, positives = one.evidence(kept)["he"]  # type: ignore[arg-type]
-    assert (len(negatives), len(positives)) == (1, 2)
+    known = one.evidence(kept)["he"]  # type: ignore[arg-type]
+    assert (len(known.absent), len(known.present), len(known.unknown)) == (1, 2, 0)
     assert np.isnan(one.selection([])["auc"])
     assert 0.5 < one.example_score(kept[0], Settings(bootstrap=100)) < 1  # type: ignore[arg-type]
 
