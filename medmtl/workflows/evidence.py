@@ -13,7 +13,7 @@ import torch
 from medmtl.data.samples import Sample
 from medmtl.evaluation import EvaluationResult
 from medmtl.explanation.anatomy import Anatomy
-from medmtl.explanation.cam import cam_classes
+from medmtl.explanation.cam import cam_classes, cam_method
 from medmtl.explanation.candidates import candidate_table
 from medmtl.explanation.measured import measured_lines, measured_of
 from medmtl.explanation.scale import ClassScale
@@ -98,9 +98,15 @@ def _evidence(
 def _cams(
     trained: TrainedRun, task: AnyTask, item: Predicted, channels: Sequence[int], method: str
 ) -> npt.NDArray[np.float32]:
-    view = TaskView(trained.network, task.name)
+    windows = cam_method(method, where="--method").windows
+    view = TaskView(trained.network, task.name, field=None if windows else field_tensor(item))
     image = torch.from_numpy(item.image.transpose(2, 0, 1).copy()).float().div(255).to(trained.device)
     return np.asarray(cam_classes(view, image[None], method, view.target_layers(), channels)[:, 0])
+
+
+def field_tensor(item: Predicted) -> torch.Tensor:
+    """The field of view of an image's view, (1, 1, s, s)."""
+    return torch.from_numpy(item.field)[None, None]
 
 
 def _restored(evidence: npt.NDArray[np.float32], item: Predicted) -> npt.NDArray[np.float32]:

@@ -29,7 +29,7 @@ from medmtl.inference.predict import Predicted
 from medmtl.models import TaskView
 from medmtl.progress import Progress
 from medmtl.tasks.localization import Localization
-from medmtl.workflows.evidence import predicted_images
+from medmtl.workflows.evidence import field_tensor, predicted_images
 from medmtl.workflows.ledger import Look, read_ledger, recorded_look
 from medmtl.workflows.trained import TrainedRun, open_trained, original_field
 
@@ -192,7 +192,7 @@ def _image_rows(
     if not masks:
         return
     channels = list(dict.fromkeys(task.classes.index(label) for _, label in masks))
-    view, other = TaskView(trained.network, task.name), TaskView(fresh, task.name)
+    view, other = (TaskView(one, task.name, field=field_tensor(item)) for one in (trained.network, fresh))
     image = torch.from_numpy(item.image.transpose(2, 0, 1).copy()).float().div(255).to(trained.device)
     # The head's own maps as they are shown, of several looks at the image where the task takes them.
     shown = {OWN: {channel: item.predictions[task.name].maps[channel] for channel in channels}}
@@ -227,7 +227,8 @@ def _pointed(item: Predicted, evidence: Any, mask: Any) -> dict[str, float]:
 def _maps(view: TaskView, image: torch.Tensor, name: str, channels: Sequence[int], field: Any) -> dict[int, Any]:
     """By class, (s, s) in the pixels of the view."""
     if name != OWN:
-        found = cam_classes(view, image[None], name, view.target_layers(), channels)
+        seen = TaskView(view.network, view.task) if cam_method(name, where="--method").windows else view
+        found = cam_classes(seen, image[None], name, view.target_layers(), channels)
         return dict(zip(channels, found[:, 0], strict=True))
     valid = torch.from_numpy(field)[None, None].to(image.device)
     maps = view.network.eval()(image[None], [view.task], valid=valid)[view.task].maps

@@ -101,3 +101,24 @@ def test_a_head_that_fuses_levels_is_looked_at_where_it_has_fused_them(kind, str
 def test_missing_channel_is_refused():
     with pytest.raises(ConfigError, match="channel 5 of 5"):
         TaskView(shared(), "grade", channel=5)(image())
+
+
+@pytest.mark.parametrize("task", ["lesions", "mask", "grade"])
+def test_with_a_field_the_logits_are_those_of_a_prediction(task):
+    """What lies outside the field changes the maps there, but not the image's logit, whatever the way of pooling."""
+    network, field = shared(), torch.zeros(1, 1, 64, 96)
+    field[..., :64] = 1
+    with torch.no_grad():
+        output = network(image(), valid=field.expand(2, -1, -1, -1))[task]
+        logits = TaskView(network, task, field=field)(image())
+        whole = TaskView(network, task)(image())
+        window = TaskView(network, task, field=field)(image()[..., :64])  # of another size: no field of it is known
+        same = TaskView(network, task)(image()[..., :64])
+    expected = {
+        "lesions": lambda: output.maps[..., :4].mean((2, 3)),
+        "mask": lambda: output[..., :64].mean((2, 3)),
+        "grade": lambda: output,
+    }
+    torch.testing.assert_close(logits, expected[task](), atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(logits, whole)
+    torch.testing.assert_close(window, same)

@@ -39,6 +39,7 @@ class CamMethod:
         by_class: Whether it knows the class; else it shows the strongest pattern, whatever it is of.
         cost: What it takes, an image.
         normalized: What of the method is normalized by its definition; empty for nothing.
+        windows: Whether it looks at windows of the image, which the image's field of view says nothing of.
     """
 
     title: str
@@ -48,6 +49,7 @@ class CamMethod:
     by_class: bool = True
     cost: str = ONE
     normalized: str = ""
+    windows: bool = False
 
 
 CAM_METHODS: Registry[CamMethod] = Registry("class activation method")
@@ -88,6 +90,7 @@ _TABLE = {
         enhanced(_GRAD_CAM),
         cost="about a hundred forward and backward passes",
         normalized=_WINDOWS,
+        windows=True,
     ),
     "eigengradcam": CamMethod(
         "EigenGradCAM", "pytorch-grad-cam", "logit", layered(projected(eigen_projection, by_gradient="signed"))
