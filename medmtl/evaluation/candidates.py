@@ -31,6 +31,7 @@ def peaks(
     min_distance: float = 1.0,
     limit: int | None = None,
     valid: npt.ArrayLike | None = None,
+    barred: npt.ArrayLike | None = None,
 ) -> Candidates:
     """Finds the local maxima of a map, one candidate each.
 
@@ -43,15 +44,19 @@ def peaks(
         threshold: Least score of a candidate.
         min_distance: Least distance between two candidates in pixels.
         limit: Most candidates to give, the highest first; None: all.
-        valid: Where candidates may lie (the field of view), shape (H, W); None: everywhere.
+        valid: Where the map is known (the field of view), shape (H, W); None: everywhere.
+        barred: Where no candidate is wanted all the same (the optic disc), shape (H, W). Maxima there are left out, and
+            do not drop others near them; the slope that leaves such a place is no maximum.
 
     Raises:
-        EvaluationError: The map is not 2-D, not finite where valid, or the mask has another shape.
+        EvaluationError: The map is not 2-D, not finite where valid, or a mask has another shape.
     """
     values, inside = _checked(evidence, valid)
     labels = _regional_maxima(values, inside & (values >= threshold), inside)
     rows, columns = np.nonzero(labels)
     rows, columns, _ = _region_points(rows, columns, labels[rows, columns])
+    free = ~_barred(barred, values.shape)[rows, columns]
+    rows, columns = rows[free], columns[free]
     score = values[rows, columns]
     order = np.lexsort((columns, rows, -score))
     kept = order[_spread(rows[order], columns[order], values.shape, min_distance, limit)]
@@ -65,6 +70,7 @@ def components(
     threshold: float,
     valid: npt.ArrayLike | None = None,
     *,
+    barred: npt.ArrayLike | None = None,
     score: Literal["max", "mean"] = "max",
     position: Literal["peak", "centroid"] = "peak",
 ) -> Candidates:
@@ -73,7 +79,9 @@ def components(
     Args:
         evidence: The map, shape (H, W); more is more evidence.
         threshold: Least value of a region's pixels.
-        valid: Where candidates may lie (the field of view), shape (H, W); None: everywhere.
+        valid: Where the map is known (the field of view), shape (H, W); None: everywhere.
+        barred: Where no candidate is wanted all the same (the optic disc), shape (H, W); regions whose point lies there are
+            left out, others stay as they are.
         score: A region's score: its highest value, or the mean of its pixels.
         position: A region's point: its highest pixel (of equally high ones the nearest to their center), or its
             centroid weighted by the excess over the threshold, which of a bent region may lie outside it.
@@ -100,7 +108,9 @@ def components(
         x, y = _centroid(columns, rows, region, heights - threshold)
     if score == "mean":
         scores = np.bincount(region, weights=heights) / table.area
-    return Candidates(x, y, scores, table.area.astype(np.float64), regions=table.regions())
+    found = Candidates(x, y, scores, table.area.astype(np.float64), regions=table.regions())
+    places = _barred(barred, values.shape)
+    return found.take(~places[np.floor(y + 0.5).astype(np.int64), np.floor(x + 0.5).astype(np.int64)])
 
 
 def random_candidates(valid: npt.ArrayLike, n: int, rng: np.random.Generator) -> Candidates:
@@ -128,6 +138,13 @@ def _checked(evidence: npt.ArrayLike, valid: npt.ArrayLike | None) -> tuple[Floa
     if not np.isfinite(values[inside]).all():
         raise EvaluationError("a map holds values that are not finite inside the valid mask")
     return np.where(inside, values, -np.inf), inside
+
+
+def _barred(barred: npt.ArrayLike | None, shape: tuple[int, ...]) -> BoolArray:
+    places = np.zeros(shape, dtype=bool) if barred is None else np.asarray(barred).astype(bool)
+    if places.shape != shape:
+        raise EvaluationError("map and barred places need one shape (H, W)", found=f"{shape} and {places.shape}")
+    return places
 
 
 def _regional_maxima(values: FloatArray, allowed: BoolArray, inside: BoolArray) -> IntArray:

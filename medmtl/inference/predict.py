@@ -168,18 +168,13 @@ def _predictions(
     predictions: dict[str, list[Any]] = {}
     places: list[dict[str, npt.NDArray[np.bool_]]] = [{} for _ in samples]
     for task in sorted(tasks, key=lambda task: task.exclusion is not None):
-        field = batch.field
+        masks = None
         if task.exclusion is not None:
             masks = excluded_places(task, tasks, predictions, batch, samples)
-            field = torch.stack([_less(one, mask) for one, mask in zip(batch.field, masks, strict=True)])
             for place, mask in zip(places, masks, strict=True):
                 place |= {} if mask is None else {task.name: mask}
-        predictions[task.name] = task.predictions(outputs[task.name], field)
+        predictions[task.name] = task.predictions(outputs[task.name], batch.field, masks)
     return predictions, places
-
-
-def _less(field: torch.Tensor, mask: npt.NDArray[np.bool_] | None) -> torch.Tensor:
-    return field if mask is None else field.masked_fill(torch.from_numpy(mask).to(field.device), 0)
 
 
 def view_records(predicted: Iterable[Predicted], tasks: Sequence[AnyTask]) -> dict[str, list[Any]]:

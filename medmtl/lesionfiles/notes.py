@@ -29,7 +29,13 @@ def rule_sentences(
         counting: How outcomes were counted.
         other_class: What became of hits on another class only.
     """
-    apart = "is a false positive" if other_class == "false_positive" else "counts neither way"
+    named = ", ".join(dict.fromkeys(name for pair in pairs for name in pair.truth))
+    apart = "A candidate that hits lesions of another class only is a false positive."
+    if other_class == "ignored":
+        apart = (
+            f"A candidate that hits lesions of another class only counts neither way; the classes are {named}"
+            " (`--class NAME=` names one without candidates)."
+        )
     rules = {rule_text(one.rule): one.rule.caption for one in scored}
     joined = [
         f"{pair.name}: lesions {' or '.join(pair.truth)}, candidates {pair.candidates or 'none'}."
@@ -40,7 +46,7 @@ def rule_sentences(
         *(f"{name}. {caption}" for name, caption in rules.items()),
         *joined,
         f"By falling score each candidate takes the best lesion that is free. {counting.caption}",
-        f"A candidate that hits lesions of another class only {apart}.",
+        apart,
         "Lesions of a mask are its 8-connected components inside the field of view"
         + (f" of at least {min_area} pixels" if min_area > 1 else "")
         + "; boxes, circles and points are a lesion each.",

@@ -20,7 +20,7 @@ from medmtl.models import Encoder, Head
 from medmtl.optim import TaskLoss
 from medmtl.registry import Registry
 from medmtl.tasks.inference_config import InferenceConfig
-from medmtl.tasks.scenes import ClassEvidence, Origin, Scene, Settings
+from medmtl.tasks.scenes import ClassEvidence, Origin, Place, Scene, Settings
 
 if TYPE_CHECKING:
     from medmtl.data.samples import Sample
@@ -127,8 +127,14 @@ class Task(ABC, Generic[C, P, R]):
         return self.loss(output, target, field)
 
     @abstractmethod
-    def predictions(self, output: Any, field: Tensor) -> list[P]:
-        """One prediction a sample, in the pixels of the view."""
+    def predictions(self, output: Any, field: Tensor, excluded: Sequence[Place | None] | None = None) -> list[P]:
+        """One prediction a sample, in the pixels of the view.
+
+        Args:
+            output: What the head gave for the batch.
+            field: Field of view, (B, 1, H, W).
+            excluded: Of each sample the places where nothing is looked for, (H, W); only for a task with an ``exclusion``.
+        """
 
     @abstractmethod
     def restore(self, prediction: P, geometry: Geometry) -> P:

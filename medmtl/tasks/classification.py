@@ -31,7 +31,7 @@ from medmtl.tasks.labels import (
     positive_texts,
 )
 from medmtl.tasks.pictures import caption_picture
-from medmtl.tasks.scenes import Origin, Settings
+from medmtl.tasks.scenes import Origin, Place, Settings
 
 if TYPE_CHECKING:
     from medmtl.data.samples import Sample
@@ -117,7 +117,9 @@ class Classification(Task[ClassificationConfig, Prediction, ClassificationRecord
                 values = F.binary_cross_entropy_with_logits(logits, steps, reduction="none").sum(1)
         return TaskLoss(torch.where(rows, values, 0).sum(), int(rows.sum()))
 
-    def predictions(self, output: Tensor, field: Tensor) -> list[Prediction]:
+    def predictions(
+        self, output: Tensor, field: Tensor, excluded: Sequence[Place | None] | None = None
+    ) -> list[Prediction]:
         """Probability of each class; of each grade for an ordinal task."""
         logits = output.float()
         if self.config.mode == "multiclass":

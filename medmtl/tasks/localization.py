@@ -21,7 +21,7 @@ from medmtl.optim import TaskLoss
 from medmtl.tasks.base import Task, tasks
 from medmtl.tasks.inference_config import InferenceConfig
 from medmtl.tasks.labels import auc_figures, label_thresholds
-from medmtl.tasks.localization_candidates import DiscConfig, as_discs, calibration_scores, map_candidates, without_rim
+from medmtl.tasks.localization_candidates import DiscConfig, as_discs, calibration_scores, map_candidates
 from medmtl.tasks.localization_config import LocalizationConfig
 from medmtl.tasks.localization_figures import localization_findings, localization_row
 from medmtl.tasks.localization_losses import (
@@ -46,7 +46,7 @@ from medmtl.tasks.localization_records import (
 )
 from medmtl.tasks.localization_rivals import UNTRAINED, rival_candidates, with_rivals
 from medmtl.tasks.localization_targets import localization_targets
-from medmtl.tasks.scenes import ClassEvidence, Origin, Scene, Settings
+from medmtl.tasks.scenes import ClassEvidence, Origin, Place, Scene, Settings
 
 if TYPE_CHECKING:
     from medmtl.data.samples import Sample
@@ -156,22 +156,24 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
         masks = class_masks(side, [layer.name for layer in layers], self.classes)
         return emptied(masks, target) if self.config.masks is not None and self.config.masks.absent else masks
 
-    def predictions(self, output: ClassMaps, field: Tensor) -> list[LocalizationPrediction]:
-        """Maps at the view's resolution, and the candidates in them, none outside ``field`` less its rim."""
+    def predictions(
+        self, output: ClassMaps, field: Tensor, excluded: Sequence[Place | None] | None = None
+    ) -> list[LocalizationPrediction]:
+        """Maps at the view's resolution, and the candidates in them: none outside ``field``, on its rim or ``excluded``."""
         maps = F.interpolate(output.maps.float(), size=field.shape[-2:], mode="bilinear").cpu().numpy()
         logits = output.logits.float().cpu().numpy()
         fields = field[:, 0].cpu().numpy() > 0
-        return [self._prediction(*row) for row in zip(maps, logits, fields, strict=True)]
+        places = excluded or [None] * len(fields)
+        return [self._prediction(*row) for row in zip(maps, logits, fields, places, strict=True)]
 
     def _prediction(
-        self, maps: npt.NDArray[np.float32], logits: npt.NDArray[np.float32], field: npt.NDArray[np.bool_]
+        self, maps: npt.NDArray[np.float32], logits: npt.NDArray[np.float32], field: Place, excluded: Place | None
     ) -> LocalizationPrediction:
-        settings = self.config.candidates
-        valid = without_rim(field, settings.rim)
-        found = tuple(as_discs(map_candidates(one, settings, valid), settings, self.config.stride) for one in maps)
+        settings, stride = self.config.candidates, self.config.stride
+        taken = [map_candidates(one, settings, field, excluded=excluded) for one in maps]
         cut = settings.threshold is not None
-        scores = tuple(calibration_scores(one, settings, valid) for one in maps) if cut else None
-        return LocalizationPrediction(maps, logits, found, scores)
+        scores = tuple(calibration_scores(one, settings, field, excluded) for one in maps) if cut else None
+        return LocalizationPrediction(maps, logits, tuple(as_discs(one, settings, stride) for one in taken), scores)
 
     def restore(self, prediction: LocalizationPrediction, geometry: Geometry) -> LocalizationPrediction:
         """Candidates in original pixels; the maps stay in the view's, for whoever wants to draw them."""

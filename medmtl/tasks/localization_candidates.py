@@ -99,20 +99,26 @@ class CandidateConfig(Block):
 
 
 def map_candidates(
-    evidence: npt.NDArray[np.floating], settings: CandidateConfig, valid: Mask, threshold: float = -math.inf
+    evidence: npt.NDArray[np.floating],
+    settings: CandidateConfig,
+    field: Mask,
+    threshold: float = -math.inf,
+    excluded: Mask | None = None,
 ) -> Candidates:
     """The candidates of one map.
 
     Args:
         evidence: (H, W), logits.
-        settings: How they are taken; its ``rim`` and ``disc`` are the business of ``valid``.
-        valid: (H, W), where they may lie.
+        settings: How they are taken; where its ``disc`` lies is told by ``excluded``.
+        field: (H, W), the field of view.
         threshold: Least score of a candidate, on top of the settings' own; regions are not cut anew.
+        excluded: (H, W), where none may lie besides the rim.
     """
+    barred = _barred(field, settings, excluded)
     own = -math.inf if settings.threshold is None else settings.threshold
     if settings.kind == "peaks":
-        return peaks(evidence, max(own, threshold), settings.min_distance, settings.limit, valid)
-    found = components(evidence, own, valid, score=settings.score, position=settings.position)
+        return peaks(evidence, max(own, threshold), settings.min_distance, settings.limit, field, barred)
+    found = components(evidence, own, field, barred=barred, score=settings.score, position=settings.position)
     return found.take(np.flatnonzero(found.score >= threshold)[: settings.limit])
 
 
@@ -132,16 +138,23 @@ def as_discs(found: Candidates, settings: CandidateConfig, stride: float) -> Can
 
 
 def calibration_scores(
-    evidence: npt.NDArray[np.floating], settings: CandidateConfig, valid: Mask
+    evidence: npt.NDArray[np.floating], settings: CandidateConfig, field: Mask, excluded: Mask | None = None
 ) -> npt.NDArray[np.float64]:
     """Scores of the map's peaks without any threshold: what a fixed color scale is chosen on.
 
     Args:
         evidence: (H, W), logits.
         settings: How far apart they lie, and how many there are at most.
-        valid: (H, W), where they may lie.
+        field: (H, W), the field of view.
+        excluded: (H, W), where none may lie besides the rim.
     """
-    return peaks(evidence, min_distance=settings.min_distance, limit=settings.limit, valid=valid).score
+    barred = _barred(field, settings, excluded)
+    return peaks(evidence, min_distance=settings.min_distance, limit=settings.limit, valid=field, barred=barred).score
+
+
+def _barred(field: Mask, settings: CandidateConfig, excluded: Mask | None) -> Mask:
+    rim = field & ~without_rim(field, settings.rim)
+    return rim if excluded is None else rim | excluded
 
 
 def without_rim(field: Mask, share: float) -> Mask:

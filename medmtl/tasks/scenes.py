@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from medmtl.geometry import Geometry
 
+Place = npt.NDArray[np.bool_]
+"""Some pixels of a view, (H, W)."""
+
 
 @dataclass(frozen=True)
 class Settings:

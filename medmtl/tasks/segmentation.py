@@ -31,7 +31,7 @@ from medmtl.optim import TaskLoss
 from medmtl.tasks.base import Task, tasks
 from medmtl.tasks.inference_config import InferenceConfig
 from medmtl.tasks.pictures import mask_picture
-from medmtl.tasks.scenes import Origin, Settings
+from medmtl.tasks.scenes import Origin, Place, Settings
 from medmtl.tasks.segmentation_config import SegmentationConfig, mask_target
 
 if TYPE_CHECKING:
@@ -115,7 +115,9 @@ class Segmentation(Task[SegmentationConfig, Prediction, SegmentationRecord]):
     def _probabilities(self, logits: Tensor) -> Tensor:
         return logits.softmax(1)[:, 1:] if self.config.exclusive else logits.sigmoid()
 
-    def predictions(self, output: Tensor, field: Tensor) -> list[Prediction]:
+    def predictions(
+        self, output: Tensor, field: Tensor, excluded: Sequence[Place | None] | None = None
+    ) -> list[Prediction]:
         """Foreground probabilities (C, h, w), zero outside the field."""
         probabilities = self._probabilities(output.float()) * (field > 0)
         return list(probabilities.cpu().numpy())

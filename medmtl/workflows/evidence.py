@@ -22,7 +22,7 @@ from medmtl.geometry import restore_view
 from medmtl.inference.predict import Predicted, evaluation_batches, predict, view_tasks
 from medmtl.models import TaskView
 from medmtl.tasks import AnyTask
-from medmtl.tasks.localization_candidates import map_candidates, without_rim
+from medmtl.tasks.localization_candidates import map_candidates
 from medmtl.workflows.trained import TrainedRun, original_field
 
 FLAT = 1.0
@@ -122,8 +122,8 @@ def _candidates(
 ) -> pd.DataFrame:
     inside = np.isfinite(evidence)
     settings = task.config.candidates
-    valid = inside & without_rim(item.field, settings.rim) & ~item.excluded.get(task.name, np.zeros_like(inside))
-    found = map_candidates(np.where(inside, evidence, 0), settings, valid, scale.threshold)
+    excluded = item.excluded.get(task.name)
+    found = map_candidates(np.where(inside, evidence, 0), settings, inside, scale.threshold, excluded)
     points = item.geometry.to_original(np.stack([found.x, found.y], axis=1))
     return candidate_table(
         item.sample.id,

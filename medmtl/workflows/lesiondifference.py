@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from medmtl.errors import EvaluationError
-from medmtl.evaluation import EvaluationResult, TaskResult
+from medmtl.evaluation import Counting, EvaluationResult, TaskResult
 from medmtl.files import atomic_folder, write_text
 from medmtl.lesionfiles.difference import ClassDifference, DifferenceOptions, compare_saved
 from medmtl.lesionfiles.provenance import digest
@@ -59,6 +59,10 @@ def lesion_difference(
         remedy = "name evaluations, and others by --against"
         raise EvaluationError("nothing to compare", found=f"{len(folders)} and {len(others)} folders", remedy=remedy)
     told = [_told(folder) for folder in (*folders, *others)]
+    counted = [_counted(one) for one in told]
+    for folder, counting in zip((*folders, *others), counted, strict=True):
+        _same_counting(counted[0], folders[0], counting, folder)
+    options = replace(options, counting=Counting(options.counting.lenient, counted[0]["--duplicates"]))
     found = compare_saved(folders, others, options)
     result = _result(found, folders, told[0])
     provenance = _provenance(folders, others, options, told[0])
@@ -95,6 +99,34 @@ def _told(folder: Path) -> dict[str, Any]:
         raise EvaluationError("not a saved evaluation of lesions", where=path, found=error, remedy=remedy) from error
 
 
+def _counted(told: dict[str, Any]) -> dict[str, Any]:
+    """How an evaluation counted, by option: what must be the same on both sides of a difference."""
+    options = told["options"]
+    others = options["other_class"] == "ignored"
+    return {
+        "--other-class": options["other_class"],
+        "--duplicates": options["duplicates"],
+        "--exclude": sorted(options["truth"]["exclude"]),
+        "--ignore": sorted(options["truth"]["ignore"]),
+        "--outside-field": options["outside_field"],
+        # Only where hits on other classes are ignored does it matter which classes these are.
+        "--class": sorted({name for one in told["classes"] for name in one["truth"]}) if others else [],
+    }
+
+
+def _same_counting(first: dict[str, Any], mine: Path, other: dict[str, Any], theirs: Path) -> None:
+    """Refuses evaluations that counted otherwise: a difference would be one of the rules, not of the models."""
+    for name, value in other.items():
+        # Where candidates outside the field are refused there are none, to drop or to count.
+        alike = value == first[name] or (name == "--outside-field" and "refuse" in (value, first[name]))
+        if not alike:
+            said = [" ".join(part) or "nothing" if isinstance(part, list) else part for part in (first[name], value)]
+            remedy = f"evaluate both with the same {name}"
+            raise EvaluationError(
+                f"not counted like {mine}", where=theirs, found=f"{name} {said[0]} and {said[1]}", remedy=remedy
+            )
+
+
 def _result(found: Sequence[ClassDifference], folders: Sequence[Path], told: dict[str, Any]) -> EvaluationResult:
     truth = told["truth"]
     dataset = Path(str(truth["name"])).stem
@@ -112,7 +144,13 @@ def _provenance(
     sides = {"evaluations": folders, "against": others}
     said: dict[str, Any] = {name: [_identity(folder) for folder in side] for name, side in sides.items()}
     truth = {key: told["truth"][key] for key in _SAME if key in told["truth"]}
-    asked = {"rates": list(options.rates), "draws": options.draws, "seed": options.seed, "rule": options.rule}
+    counting = {"lenient": options.counting.lenient, "duplicates": options.counting.duplicates}
+    asked = {
+        "rates": list(options.rates),
+        "draws": options.draws,
+        "seed": options.seed,
+        "rule": options.rule,
+    } | counting
     return {"medmtl": code_version(), "date": now(), "truth": truth, "options": asked} | said
 
 

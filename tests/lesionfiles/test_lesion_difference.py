@@ -104,6 +104,13 @@ def fewer(world: LesionWorld) -> Path:
     return saved(world, "less")
 
 
+def excluding(world: LesionWorld) -> Path:
+    for row in world.manifest:
+        row["mask:disc"] = "absent"
+    world.write()
+    return saved(world, "less", exclude=["disc"])
+
+
 BAD = {
     "other images": (shorter, {}, "not the images of .* 4 images and 3; only one has d"),
     "other lesions": (fewer, {}, "not the lesions of .* image a: 2 lesions"),
@@ -117,6 +124,17 @@ BAD = {
         "share no class.*the same names of classes",
     ),
     "another rule": (lambda w: saved(w, "less", rules=["center_distance"]), {}, "share no class under this rule"),
+    "hits on others count otherwise": (
+        lambda w: saved(w, "less", other_class="ignored"),
+        {},
+        "not counted like .*--other-class false_positive and ignored.*the same --other-class",
+    ),
+    "duplicates count otherwise": (
+        lambda w: saved(w, "less", duplicates="false_positive"),
+        {},
+        "--duplicates neither and false_positive",
+    ),
+    "places are left out": (excluding, {}, "--exclude nothing and disc"),
     "no rate": (lambda w: saved(w, "less"), {"rates": (0.0,)}, "--rate: not a usable number"),
     "a rate twice": (lambda w: saved(w, "less"), {"rates": (1.0, 1.0)}, "rates must be different"),
     "no draw": (lambda w: saved(w, "less"), {"draws": 0}, "--draws"),
@@ -131,6 +149,27 @@ def test_what_cannot_be_compared_is_refused_in_a_line_and_leaves_nothing(world: 
     with pytest.raises(MedmtlError, match=said):
         medmtl.lesion_difference(one, other, out=world.folder / "d", **options)
     assert not (world.folder / "d").exists()
+
+
+def test_duplicates_are_counted_as_the_evaluations_counted_them(world: LesionWorld):
+    """One lesion found twice by the same candidates: against nothing but the first hit, by hand 1 false positive more."""
+    rows = [("a", "ex", *CANDIDATES[0][2:4], 0.8 - step / 100) for step in range(3)]
+    twice = pd.DataFrame([*CANDIDATES, *rows], columns=["image", "class", "x", "y", "score"])
+    twice.to_csv(world.folder / "twice.csv", index=False)
+    kept = {"rates": RATES, "draws": 20, "sanity": False, "overlays": False, "duplicates": "false_positive"}
+    saved(world, "one")
+    for name in ("one", "twice"):
+        medmtl.lesions(
+            world.path(f"{name}.csv"), world.path("manifest.csv"), out=world.folder / f"{name}-strict", **kept
+        )
+    strict = [world.folder / f"{name}-strict" for name in ("one", "twice")]
+    frame = medmtl.lesion_difference(*strict, classes=["ex"], rates=RATES, **DRAWN).result.tasks[0].tables[0].frame
+    alone = medmtl.lesions(
+        world.path("one.csv"), world.path("manifest.csv"), against=world.path("twice.csv"), **{**kept, **DRAWN}
+    )
+    paired = next(table.frame for table in alone.result.tasks[0].tables if table.name == "difference.ex")
+    assert frame["difference"].tolist() == pytest.approx(paired["difference"].tolist())
+    assert frame["difference"].max() > 0
 
 
 def test_nothing_to_compare_with(world: LesionWorld):

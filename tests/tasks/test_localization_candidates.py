@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from medmtl.config import TaskBlock
-from medmtl.errors import ConfigError
+from medmtl.errors import ConfigError, EvaluationError
 from medmtl.evaluation import peaks
 from medmtl.models import ClassMaps
 from medmtl.tasks import Localization, build_task
@@ -130,6 +130,57 @@ def test_the_rim_and_the_threshold_reach_the_predictions():
     assert len(regions.candidates[0]) == 2
     assert regions.scores is not None
     np.testing.assert_array_equal(regions.scores[0], peaks(regions.maps[0], min_distance=13, limit=60).score)
+
+
+def bump(row: float, column: float, sigma: float = 30.0, height: float = 8.0, side: int = 96) -> np.ndarray:
+    rows, columns = np.mgrid[:side, :side]
+    return height * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * sigma**2)) - 4
+
+
+def disc(row: float, column: float, radius: float, side: int = 96) -> np.ndarray:
+    rows, columns = np.mgrid[:side, :side]
+    return (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
+
+
+@pytest.mark.parametrize("kind", ["peaks", "components"])
+def test_evidence_on_the_disc_leaves_no_ring_of_candidates_around_it(kind):
+    """The slope of one bump, cut where the disc ends, has no maximum of its own; a lesion beside the disc stays."""
+    everywhere, place = np.ones((96, 96), bool), disc(48, 48, 20)
+    settings = CandidateConfig(kind=kind, threshold=0, min_distance=13)
+    assert len(map_candidates(bump(48, 48), settings, everywhere)) == 1
+    assert len(map_candidates(bump(48, 48), settings, everywhere, excluded=place)) == 0
+    both = np.maximum(bump(48, 48, 6), bump(48, 73, 2, 6))
+    assert len(map_candidates(both, settings, everywhere)) == 2
+    (beside,) = map_candidates(both, settings, everywhere, excluded=place).x
+    assert beside == 73
+
+
+def test_a_higher_peak_on_the_disc_does_not_drop_the_lesion_near_it():
+    both = np.maximum(bump(48, 48, 3), bump(48, 55, 2, 6))
+    settings = CandidateConfig(min_distance=13, threshold=0)
+    assert map_candidates(both, settings, np.ones((96, 96), bool)).x.tolist() == [48]
+    assert map_candidates(both, settings, np.ones((96, 96), bool), excluded=disc(48, 48, 5)).x.tolist() == [55]
+
+
+def test_evidence_on_the_rim_leaves_no_candidate_where_the_rim_ends():
+    field = disc(48, 48, 47)
+    assert len(map_candidates(bump(48, 3, 10), CandidateConfig(threshold=0), field)) == 1
+    assert len(map_candidates(bump(48, 3, 10), CandidateConfig(threshold=0, rim=0.1), field)) == 0
+
+
+def test_predictions_know_the_places_of_each_image():
+    shown = ClassMaps(torch.from_numpy(np.stack([bump(48, 48)] * 2)[:, None]).float(), torch.zeros(2, 1))
+    field = torch.ones(2, 1, 96, 96)
+    first, second = task(threshold=0).predictions(shown, field, [disc(48, 48, 20), None])
+    assert (len(first.candidates[0]), len(second.candidates[0])) == (0, 1)
+    assert first.scores is not None
+    assert second.scores is not None
+    assert (len(first.scores[0]), len(second.scores[0])) == (0, 1)
+
+
+def test_barred_places_of_another_shape():
+    with pytest.raises(EvaluationError, match="map and barred places need one shape"):
+        peaks(np.zeros((4, 5)), barred=np.zeros((5, 4), bool))
 
 
 def test_a_color_scale_is_chosen_on_peaks_whatever_the_threshold():
