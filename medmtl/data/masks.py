@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from medmtl.data.arteries import av_from_rgb
 from medmtl.data.markings import read_markings_mask
 from medmtl.data.reading import read_pixels
-from medmtl.data.samples import MaskReference
+from medmtl.data.samples import MaskReference, Sample
 from medmtl.errors import ImageError
 from medmtl.registry import Registry
 
@@ -76,6 +76,19 @@ def read_mask_for(reference: MaskReference, shape: tuple[int, int], *, binary: b
         remedy = "give the mask that was drawn on this image"
         raise ImageError("the mask has another size than its image", where=reference.path, found=found, remedy=remedy)
     return mask
+
+
+def given_field(sample: Sample, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """The field of view that the manifest gives for a sample, (H, W); None where it gives none.
+
+    Args:
+        sample: The sample.
+        shape: Height and width of its image.
+
+    Raises:
+        ImageError: As :func:`read_mask_for`.
+    """
+    return None if sample.fov is None else read_mask_for(MaskReference(sample.fov), shape, binary=True) > 0
 
 
 def file_values(reference: MaskReference) -> set[int] | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from medmtl.data.masks import given_field
 from medmtl.data.targets import LabelTarget, MaskLayer, MaskTarget
 from medmtl.errors import ConfigError, suggestion
 from medmtl.evaluation import lesion_targets
@@ -46,13 +47,14 @@ class LocalizationTargets:
         return tuple(name for name, target in self.lesions.items() if not mine & set(target.columns))
 
     def truth(self, sample: Sample, shape: tuple[int, int]) -> LocalizationTruth:
-        """Labels, readings and lesions in original pixels."""
+        """Labels, readings and lesions in original pixels; of lesions what lies in the field of view, where that is given."""
+        field = given_field(sample, shape) if self.lesions_known(sample) else None
         masks = {lesion: lesion_mask(sample, target, shape) for lesion, target in self.lesions.items()}
         known = [mask for mask in masks.values() if mask is not None]
         return LocalizationTruth(
             labels=self.labels.encode(sample),
             readings=self.readings.encode(sample),
-            lesions={lesion: None if mask is None else lesion_targets(mask) for lesion, mask in masks.items()},
+            lesions={lesion: None if mask is None else lesion_targets(mask, field) for lesion, mask in masks.items()},
             lesion_mask=np.any(known, axis=0) if known else None,
         )
 

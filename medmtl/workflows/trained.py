@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from medmtl.data.masks import read_mask_for
-from medmtl.data.samples import MaskReference
+from medmtl.data.masks import given_field
 from medmtl.errors import CheckpointError, ConfigError, RunError
 from medmtl.geometry import restore_view
 from medmtl.inference.network import Network, build_network, build_tasks, choose_device, load_weights
@@ -87,7 +86,7 @@ def _check_weights(folder: RunFolder, network: Network) -> None:
 
 def original_field(item: Predicted) -> npt.NDArray[np.bool_]:
     """The field of view in original pixels: as the manifest gives it, or as it was found, interpolated from the view."""
-    if item.sample.fov is not None:
-        shape = (item.geometry.height, item.geometry.width)
-        return read_mask_for(MaskReference(item.sample.fov), shape, binary=True) > 0
+    given = given_field(item.sample, (item.geometry.height, item.geometry.width))
+    if given is not None:
+        return given
     return restore_view(item.field.astype(np.float32), item.geometry) >= 0.5

@@ -153,6 +153,27 @@ def test_findings_from_the_manifest_on(tmp_path: Path):
     assert 0.5 < one.example_score(kept[0], Settings(bootstrap=100)) < 1  # type: ignore[arg-type]
 
 
+def test_a_lesion_outside_the_given_field_is_not_there_to_be_found(tmp_path: Path):
+    """Candidates cannot lie there, so it could only be missed; `medmtl lesions` cuts it off as well."""
+    world(tmp_path)
+    fov = np.zeros((80, 80), np.uint8)
+    fov[:, :55] = 1
+    Image.fromarray(fov).save(tmp_path / "fov.png")
+    beyond = np.zeros((80, 80), np.uint8)
+    beyond[5:9, 60:70] = 1
+    beyond[20:30, 50:60] = 1
+    Image.fromarray(beyond).save(tmp_path / "he.png")
+    header = "image,id,patient,fov,label:les.he,mask:les.he\n"
+    (tmp_path / "m.csv").write_text(header + "i.png,given,p,fov.png,1,he.png\ni.png,found,q,,1,he.png\n")
+    given, found = (
+        task().truth(sample, (80, 80)).lesions["he"] for sample in Manifest.read(tmp_path / "m.csv").samples
+    )
+    assert given is not None
+    assert found is not None
+    assert given.area.tolist() == [50]
+    assert sorted(found.area.tolist()) == [40, 100]
+
+
 def test_tolerances_are_pixels_of_the_original_and_stand_beside_each_figure(tmp_path: Path):
     # The lesion is columns 50 to 59; the best candidate of `near` lies at x = (14.5 * 5) - 0.5 = 72, 13 to its right.
     header = "image,id,patient,label:les.he,mask:les.he\n"
