@@ -34,7 +34,7 @@ def candidate_table(
         scale: The class's scale: candidates below its threshold are left out.
         x: (n,) in original pixels, 0-based pixel centers.
         y: (n,) in original pixels, 0-based pixel centers.
-        score: (n,) evidence at the peak, in logits.
+        score: (n,) evidence at the peak, in the scale's unit; what is not in logits has no probability.
         area_px: (n,) area of the region at or above the threshold, in original pixels; NaN or None where not known.
         anatomy: What is known of the eye; None for nothing.
 
@@ -57,7 +57,7 @@ def candidate_table(
     table = table[table["score"] >= scale.threshold]
     table = table.sort_values(["score", "y", "x"], ascending=[False, True, True], kind="stable", ignore_index=True)
     table["number"] = np.arange(1, len(table) + 1)
-    table["probability"] = probability(table["score"].to_numpy())
+    table["probability"] = probability(table["score"].to_numpy()) if scale.in_logits else np.nan
     return _placed(table, anatomy or Anatomy())[COLUMNS]
 
 

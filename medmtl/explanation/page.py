@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from medmtl.explanation.anatomy import Anatomy
-from medmtl.explanation.cam.words import OWN
 from medmtl.explanation.color import color_table, probability
 from medmtl.explanation.measured import NOT_MEASURED
 from medmtl.explanation.panel import NOTHING, RESEARCH_ONLY
-from medmtl.explanation.scale import ClassScale
+from medmtl.explanation.scale import OWN, ClassScale
 from medmtl.explanation.writing import WrittenImage
 from medmtl.files import write_text
 
@@ -98,6 +97,7 @@ def _content(images: Sequence[WrittenImage], facts: PageFacts) -> dict[str, Any]
         "facts": facts,
         "images": images,
         "scales": scales,
+        "unit": ", ".join(dict.fromkeys("logit, probability" if one.in_logits else one.unit for one in scales)),
         "most_layers": max((len(image.layers) for image in images), default=0),
         "total": sum(len(entry.candidates) for image in images for entry in image.classes),
         "not_this": NOT_THIS,

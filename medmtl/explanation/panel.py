@@ -1,4 +1,4 @@
-"""The panel under an overlay: class, result, scale bar in logits and probability, and what it may be used for."""
+"""The panel under an overlay: class, result, scale bar in its unit (of logits also probability), and what it may be used for."""
 
 from __future__ import annotations
 
@@ -113,12 +113,15 @@ def shortened(text: str, used: ImageFont.FreeTypeFont, room: float) -> str:
 
 def _bar(picture: Image.Image, draw: ImageDraw.ImageDraw, layout: _Layout, scale: ClassScale) -> None:
     small = font(max(10, round(0.9 * layout.text)))
-    left = layout.pad + round(small.getlength("probability") + 2.2 * layout.text)  # and half a label
+    left = layout.pad + round(
+        max(map(small.getlength, ("probability", scale.unit))) + 2.2 * layout.text
+    )  # and half a label
     right = layout.width - layout.pad - round(1.6 * layout.text)  # room for half of the last tick's label
     positions = np.linspace(0, len(color_table()) - 1, right - left).round().astype(int)
     strip = np.repeat(color_table()[positions][None], layout.bar, axis=0)
     picture.paste(Image.fromarray(strip), (left, layout.rows[1]))
-    for label, row in zip(("evidence", "logit", "probability"), layout.rows[1:4], strict=True):
+    labels = ("evidence", scale.unit if scale.unit != "none" else "no unit", "probability" if scale.in_logits else "")
+    for label, row in zip(labels, layout.rows[1:4], strict=True):
         lift = (layout.bar - small.size) // 2 - 1 if label == "evidence" else 0
         draw.text((layout.pad, row + lift), label, _QUIET, small)
     for index, value in enumerate(np.linspace(scale.threshold, scale.top, _TICKS)):
@@ -127,7 +130,8 @@ def _bar(picture: Image.Image, draw: ImageDraw.ImageDraw, layout: _Layout, scale
         bottom = layout.rows[1] + layout.bar
         draw.line([(x, bottom), (x, bottom + layout.text // 3)], fill=_QUIET, width=max(1, layout.text // 12))
         draw.text((x, layout.rows[2]), sign + _number(float(value)), _TEXT, small, "ma")
-        draw.text((x, layout.rows[3]), sign + _percent(float(value)), _TEXT, small, "ma")
+        if scale.in_logits:
+            draw.text((x, layout.rows[3]), sign + _percent(float(value)), _TEXT, small, "ma")
 
 
 def _number(value: float) -> str:

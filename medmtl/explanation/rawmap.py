@@ -78,7 +78,8 @@ def write_map(path: Path, values: Floats, scale: ClassScale, *, step: float = US
     sidecar = {
         "file": path.name,
         "class": scale.name,
-        "unit": "logit",
+        "unit": scale.unit,
+        "method": scale.made_by,
         "meaning": "value = offset + step * code; code = (value - offset) / step; no value where code = no_value_code",
         **asdict(mapping),
         "no_value_code": NO_VALUE,

@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from medmtl.errors import EvaluationError
 
+LOGIT = "logit"
+OWN = "class maps of the localization head"
 EVEN_ODDS = 0.0
 LEAST_SPAN = 0.5
 TOP_PERCENTILE = 99.0
@@ -30,12 +32,16 @@ class ClassScale:
         threshold: Evidence below it (logits) is blank; evidence at or above it is colored.
         top: Evidence at or above it (logits) has the last color; above ``threshold``.
         origin: Where the two numbers were chosen, for the reader.
+        method: What made the maps that are shown on it; empty: the head's own maps.
+        unit: What their values are. Only logits have a probability.
     """
 
     name: str
     threshold: float
     top: float
     origin: str = ""
+    method: str = ""
+    unit: str = LOGIT
 
     def __post_init__(self) -> None:
         numbers = (self.threshold, self.top)
@@ -43,6 +49,16 @@ class ClassScale:
             raise EvaluationError("a scale needs two finite numbers", where=self.name, found=str(numbers))
         if self.top <= self.threshold:
             raise EvaluationError("a scale's top must lie above its threshold", where=self.name, found=str(numbers))
+
+    @property
+    def in_logits(self) -> bool:
+        """Whether the values are logits."""
+        return self.unit == LOGIT
+
+    @property
+    def made_by(self) -> str:
+        """What made the maps, for files."""
+        return self.method or OWN
 
 
 def calibrate_scale(

@@ -66,7 +66,7 @@ def _legend(width: int, classes: Sequence[ShownClass]) -> Bytes:
         top = pad + index * row
         draw.rectangle((pad, top, pad + 2 * text, top + text), outline=class_color(index), width=max(2, text // 5))
         count = len(entry.candidates)
-        result = f"{count} candidate{'s' * (count != 1)} at {entry.scale.threshold:.2f} logits or more"
+        result = f"{count} candidate{'s' * (count != 1)} at {entry.scale.threshold:.2f}{' logits' * entry.scale.in_logits} or more"
         said = result if count or visible(entry.evidence, entry.scale).any() else NOTHING
         draw.text((picture.width - pad, top), said, _TEXT, used, "ra")
         room = picture.width - 5 * pad - 2 * text - used.getlength(said)

@@ -18,7 +18,7 @@ from medmtl.explanation.candidates import COLUMNS, COORDINATES
 from medmtl.explanation.exports import Exporter
 from medmtl.explanation.overlay import draw_overlay
 from medmtl.explanation.rawmap import write_map
-from medmtl.explanation.scale import ClassScale
+from medmtl.explanation.scale import LOGIT, OWN, ClassScale
 from medmtl.explanation.shown import ShownClass, ShownImage
 from medmtl.explanation.together import draw_together
 from medmtl.files import atomic_write, write_text
@@ -154,10 +154,16 @@ def finish_exports(out: Path, exporters: Sequence[Exporter]) -> tuple[str, ...]:
     return _within(out, [path for exporter in exporters for path in exporter.finish()])
 
 
-def write_candidates(out: Path, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def write_candidates(out: Path, tables: Sequence[pd.DataFrame], scale: ClassScale | None = None) -> pd.DataFrame:
     """Writes all candidates of all images to ``out/candidates.csv`` and ``out/candidates.json``.
 
-    Both files say what the coordinates mean, the CSV in a column of its own so that every reader can read it.
+    Both files say what the coordinates mean and what made the maps, the CSV in columns of their own so that every reader
+    can read it.
+
+    Args:
+        out: The output folder.
+        tables: Of each image and class, as :func:`candidate_table` gives them.
+        scale: The scale of any of them, which says what made the maps; None: the head's own.
 
     Returns:
         The table.
@@ -168,13 +174,22 @@ def write_candidates(out: Path, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     filled = [table for table in tables if not table.empty]
     table = pd.concat(filled, ignore_index=True)[COLUMNS] if filled else pd.DataFrame(columns=COLUMNS)
     table = table.astype({"area_px": "Float64"}).round(_DECIMALS).astype({"area_px": "Int64"})
-    with atomic_write(out / "candidates.csv") as temporary:
-        table.assign(coordinates=COORDINATES).to_csv(temporary, index=False, lineterminator="\n")
+    made_by = OWN if scale is None else scale.made_by
     distance = "disc diameters, null: not known"
-    units = {"score": "logit", "probability": "0 to 1", "x": "pixel", "y": "pixel", "area_px": "pixel, null: not known"}
+    units = {
+        "score": scale.unit if scale is not None else LOGIT,
+        "probability": "0 to 1",
+        "x": "pixel",
+        "y": "pixel",
+        "area_px": "pixel, null: not known",
+    }
     units |= {"fovea_distance_dd": distance, "disc_distance_dd": distance}
+    with atomic_write(out / "candidates.csv") as temporary:
+        told = {"coordinates": COORDINATES, "method": made_by, "score_unit": units["score"]}
+        table.assign(**told).to_csv(temporary, index=False, lineterminator="\n")
     content = {
         "coordinates": COORDINATES,
+        "method": made_by,
         "units": units,
         "candidates": [_plain(row) for row in table.to_dict("records")],
     }

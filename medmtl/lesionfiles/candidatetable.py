@@ -23,7 +23,7 @@ NEEDED = ("image", "class", "x", "y", "score")
 OPTIONAL = ("radius", "mask", "area", "area_px")
 OUTCOMES = ("rule", "outcome", "lesion", "lenient_lesions", "other_class")
 """What ``medmtl lesions`` adds to its candidates: a row a candidate and rule."""
-_KNOWN = (*NEEDED, *OPTIONAL, *COLUMNS, *OUTCOMES, "coordinates")
+_KNOWN = (*NEEDED, *OPTIONAL, *COLUMNS, *OUTCOMES, "coordinates", "method", "score_unit")
 """Columns that are read, and the others that ``medmtl explain``, ``evaluate`` and ``lesions`` write."""
 WHAT = "candidate table"
 

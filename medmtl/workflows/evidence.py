@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from medmtl.explanation.anatomy import Anatomy
 from medmtl.explanation.cam import cam_classes, cam_method
 from medmtl.explanation.candidates import candidate_table
 from medmtl.explanation.measured import measured_lines, measured_of
-from medmtl.explanation.scale import ClassScale
+from medmtl.explanation.scale import LOGIT, ClassScale
 from medmtl.explanation.shown import ShownClass
 from medmtl.geometry import restore_view
 from medmtl.inference.predict import Predicted, evaluation_batches, predict, view_tasks
@@ -72,14 +73,21 @@ def shown_classes(
         wanted = scales.get(task.name, {})
         if not wanted:
             continue
+        made_by, unit = ("", LOGIT) if method is None else _said(method)
         maps = _evidence(trained, task, item, list(wanted), method)
         for (label, scale), evidence in zip(wanted.items(), maps, strict=True):
             name = f"{task.name} {label}" if len(scales) > 1 else label
-            shown = ClassScale(name, scale.threshold, scale.top, scale.origin)
+            shown = replace(scale, name=name, method=made_by, unit=unit)
             candidates = _candidates(item, evidence, shown, task, eye)
             measured = measured_lines(measured_of(results, task.name, label))
             found.append(ShownClass(shown, _restored(evidence, item), candidates, measured))
     return found
+
+
+def _said(method: str) -> tuple[str, str]:
+    """What files say of the method: its title and source, and the unit of its values."""
+    used = cam_method(method, where="--method")
+    return f"{used.title} ({used.source})", used.unit
 
 
 def _evidence(

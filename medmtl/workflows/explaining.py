@@ -100,7 +100,8 @@ def explain(
     with atomic_folder(Path(out)) as temporary:
         exporters = open_exports(formats, temporary)
         written, tables = _write_all(asked, images, temporary, exporters, progress)
-        table = write_candidates(temporary, tables)
+        shown = next((entry.scale for image in written for entry in image.classes), None)
+        table = write_candidates(temporary, tables, shown)
         write_page(temporary, written, _facts(trained, how, missing, eyes, finish_exports(temporary, exporters)))
     return Explained(len(written), len(table), Path(out) / "index.html", Path(out) / "candidates.csv")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,7 @@ from medmtl.data.manifest import Manifest
 from medmtl.data.samples import Sample
 from medmtl.errors import ConfigError, EvaluationError, ImageError, MedmtlError, RunError
 from medmtl.explanation.anatomy import Anatomy
+from medmtl.explanation.cam import CAM_METHODS
 from medmtl.explanation.rawmap import NO_VALUE
 from medmtl.explanation.scale import ClassScale
 from medmtl.geometry import Geometry
@@ -264,11 +266,74 @@ def test_the_page_gives_what_evaluations_of_this_run_measured_and_no_others(
         explain(convinced, [image], out=tmp_path / "more", evaluations=folders, progress=QUIET)
 
 
+EIGEN = f"{CAM_METHODS.get('eigencam').title} ({CAM_METHODS.get('eigencam').source})"
+
+
+def told_by(out: Path) -> dict[str, tuple[str, str, bool]]:
+    """What each file of a folder says by itself: the method, the unit, whether a candidate has a probability."""
+    import nibabel
+    import SimpleITK
+
+    place = out / "exports"
+    (geo,), (nifti, *_), (mha, *_) = (sorted(place.rglob(f"*{end}")) for end in (".geojson", ".nii", ".mha"))
+    table = pd.read_csv(out / "candidates.csv")
+    content = json.loads((out / "candidates.json").read_text())
+    features = json.loads(geo.read_text())
+    coco = json.loads((place / "coco" / "candidates.coco.json").read_text())
+    sidecar = json.loads(next(iter(out.glob("*/*.map.json"))).read_text())
+    header = json.loads(nibabel.load(nifti).header.extensions[0].get_content())
+    volume = SimpleITK.ReadImage(mha)
+    points = [one["properties"] for one in features["features"] if one["properties"]["kind"] == "candidate"]
+    peaks = [peak for one in coco["annotations"] for peak in one["peaks"]]
+    probabilities = {
+        "csv": table["probability"].notna().all(),
+        "json": content["candidates"][0]["probability"] is not None,
+        "geojson": points[0]["probability"] is not None,
+        "coco": peaks[0]["probability"] is not None,
+    }
+    coco_maps = coco["info"]["maps"]["hard_exudates"]
+    found = {
+        "csv": (table["method"][0], table["score_unit"][0]),
+        "json": (content["method"], content["units"]["score"]),
+        "geojson": (features["scales"][0]["method"], features["scales"][0]["unit"]),
+        "coco": (coco_maps["method"], coco_maps["score"]),
+        "png": (sidecar["method"], sidecar["unit"]),
+        "nifti": (header["method"], header["unit"].split(";")[0]),
+        "mha": (volume.GetMetaData("method"), volume.GetMetaData("unit").split(";")[0]),
+    }
+    return {name: (*words, probabilities.get(name, True)) for name, words in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("method", "words", "unit"),
+    [
+        (None, "class maps of the localization head", "logit"),
+        ("gradcam", "Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391)", "logit"),
+        ("eigencam", EIGEN, "feature"),
+    ],
+)
+def test_each_file_says_what_made_it_and_only_logits_have_a_probability(
+    convinced: Path, setup: Setup, tmp_path: Path, method: str | None, words: str, unit: str
+):
+    run = shutil.copytree(convinced, tmp_path / "run")
+    data = json.loads((run / "operating.json").read_text())
+    for scale in data["scales"]["lesions"].values():
+        scale["threshold"] = -1000.0  # so that there are candidates whatever the values mean
+    (run / "operating.json").write_text(json.dumps(data))
+    out = tmp_path / "maps"
+    explain(run, [first_image(setup)], out=out, method=method, export="geojson,coco,nifti,mha", progress=QUIET)
+    logits = unit == "logit"
+    expected = dict.fromkeys(("csv", "json", "geojson", "coco"), (words, unit, logits))
+    assert told_by(out) == expected | dict.fromkeys(("png", "nifti", "mha"), (words, unit, True))
+    assert ("Probability</th>" in (out / "index.html").read_text()) == logits
+
+
 def test_a_method_says_its_unit_on_the_page(convinced: Path, setup: Setup, tmp_path: Path):
     done = explain(convinced, [first_image(setup)], out=tmp_path / "maps", method="eigencam", progress=QUIET)
     page = done.index.read_text()
     assert "in units of feature, not logits" in page
     assert "it knows no class" in page
+    assert "<th>Threshold (feature)</th>" in page
 
 
 @pytest.mark.parametrize("exclusive", [False, True])

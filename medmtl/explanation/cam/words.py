@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-OWN = "class maps of the localization head"
+from medmtl.explanation.scale import OWN
 
 
 def method_words(name: str | None) -> str:

@@ -35,12 +35,14 @@ class CocoExport:
         self.images: list[dict[str, Any]] = []
         self.categories: dict[str, int] = {}
         self.annotations: list[dict[str, Any]] = []
+        self.made_by: dict[str, dict[str, str]] = {}
 
     def add(self, image: ShownImage) -> list[Path]:
         """Takes an image; writes nothing yet."""
         number = len(self.images) + 1
         self.images.append({"id": number, "file_name": image.source, "width": image.width, "height": image.height})
         for entry in image.classes:
+            self.made_by[entry.scale.name] = {"method": entry.scale.made_by, "score": entry.scale.unit}
             category = self.categories.setdefault(entry.scale.name, len(self.categories) + 1)
             for annotation in _annotations(entry, image):
                 told = {"id": len(self.annotations) + 1, "image_id": number, "category_id": category}
@@ -55,7 +57,11 @@ class CocoExport:
         """
         names = [{"id": number, "name": name, "supercategory": "lesion"} for name, number in self.categories.items()]
         content = {
-            "info": {"description": f"Candidates of heat maps. {RESEARCH_ONLY}", "coordinates": MEANING},
+            "info": {
+                "description": f"Candidates of heat maps. {RESEARCH_ONLY}",
+                "coordinates": MEANING,
+                "maps": self.made_by,
+            },
             "images": self.images,
             "categories": names,
             "annotations": self.annotations,

@@ -26,10 +26,12 @@ def write_csv(folder: Path, image: ShownImage) -> list[Path]:
     filled = [entry.candidates for entry in image.classes if len(entry.candidates)]
     table = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=COLUMNS)
     path = folder / f"{image.name}.csv"
+    made = (
+        {"method": image.classes[0].scale.made_by, "score_unit": image.classes[0].scale.unit} if image.classes else {}
+    )
+    told = {"file": image.source, "coordinates": COORDINATES, **made}
     with atomic_write(path) as temporary:
-        table[COLUMNS].assign(file=image.source, coordinates=COORDINATES).to_csv(
-            temporary, index=False, lineterminator="\n"
-        )
+        table[COLUMNS].assign(**told).to_csv(temporary, index=False, lineterminator="\n")
     return [path]
 
 

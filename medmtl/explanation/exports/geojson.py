@@ -11,6 +11,7 @@ from medmtl.explanation.candidates import COORDINATES
 from medmtl.explanation.exports.base import EXPORTS, PerImage, plain_row
 from medmtl.explanation.panel import RESEARCH_ONLY
 from medmtl.explanation.regions import Region, map_regions
+from medmtl.explanation.scale import ClassScale
 from medmtl.explanation.shown import ShownClass, ShownImage
 from medmtl.files import write_text
 
@@ -34,12 +35,16 @@ def write_geojson(folder: Path, image: ShownImage) -> list[Path]:
         "image": {"file": image.source, "width": image.width, "height": image.height},
         "coordinates": COORDINATES,
         "use": RESEARCH_ONLY,
-        "scales": [{"class": entry.scale.name, "threshold": entry.scale.threshold} for entry in image.classes],
+        "scales": [_scale(entry.scale) for entry in image.classes],
         "features": features,
     }
     path = folder / f"{image.name}.geojson"
     write_text(path, json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
     return [path]
+
+
+def _scale(scale: ClassScale) -> dict[str, Any]:
+    return {"class": scale.name, "threshold": scale.threshold, "method": scale.made_by, "unit": scale.unit}
 
 
 def _features(entry: ShownClass) -> list[dict[str, Any]]:

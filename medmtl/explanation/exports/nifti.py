@@ -34,7 +34,8 @@ def write_nifti(path: Path, image: ShownImage, entry: ShownClass) -> list[Path]:
 
     values = np.where(np.isfinite(entry.evidence), entry.evidence, NOT_KNOWN).astype(np.float32)
     volume = nibabel.Nifti1Image(values.T[:, :, None], np.eye(4))
-    volume.header["descrip"] = b"medmtl evidence in logits; research use only"
+    unit = "logits" if entry.scale.in_logits else entry.scale.unit.replace("×", "x")
+    volume.header["descrip"] = f"medmtl evidence, {unit}; research use only".encode()
     text = json.dumps(meaning(image, entry, f"{NOT_KNOWN:g}"), ensure_ascii=False).encode()
     volume.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", text))
     with atomic_write(path) as temporary:

@@ -18,7 +18,8 @@ def meaning(image: ShownImage, entry: ShownClass, unknown: str) -> dict[str, str
     return {
         "image": image.source,
         "class": entry.scale.name,
-        "unit": f"logit; {unknown}: not known",
+        "unit": f"{entry.scale.unit}; {unknown}: not known",
+        "method": entry.scale.made_by,
         "threshold": f"{entry.scale.threshold!r}",
         "coordinates": f"voxel (i, j) is pixel (x, y) = (i, j): {COORDINATES}",
         "use": RESEARCH_ONLY,
