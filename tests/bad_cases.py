@@ -527,6 +527,13 @@ def weights_of_untrained_lenders(world: World) -> None:
     world.config["method"] = {"name": "mtcl", "target": "weights"}
 
 
+def noise_in_nothing(world: World) -> None:
+    weights_of_untrained_lenders(world)
+    world.config["model"]["cooperation"]["lenders"] = "none"
+    world.config["method"] = {"name": "mtcl"}
+
+
+add("impossible combination", "noise in what nobody lends", noise_in_nothing, "method.target", "target=own")
 add(
     "impossible combination",
     "noise in the weights of copies",

@@ -20,7 +20,7 @@ from medmtl.models.heads import Head
 from medmtl.models.normalization import ImageNetNormalization
 from medmtl.models.shared import known_tasks, task_modules
 
-Lenders = Literal["trained", "untrained", "shuffled"]
+Lenders = Literal["trained", "untrained", "shuffled", "none"]
 
 
 class CooperativeNetwork(nn.Module):
@@ -34,8 +34,9 @@ class CooperativeNetwork(nn.Module):
         heads: Task name to head, for the same tasks.
         scales: ``bottleneck``: the deepest level is exchanged; ``all``: every level.
         form: ``map``: features keep their place in the image; ``vector``: they are averaged over it.
-        lenders: Whose features the others see: the ``trained`` encoders'; two controls: ``untrained`` copies of the
-            first weights, and ``shuffled``, where evaluation lends each image the features of another one.
+        lenders: Whose features the others see: the ``trained`` encoders'; three controls: ``untrained`` copies of the
+            first weights; ``shuffled``, where evaluation lends each image the features of another one; and ``none``, a
+            network for each task by itself.
 
     Raises:
         ConfigError: The tasks of encoders and heads differ, or a name cannot be held.
@@ -59,7 +60,8 @@ class CooperativeNetwork(nn.Module):
         self.heads = task_modules(heads)
         self.scales, self.form, self.lenders = scales, form, lenders
         shown = {task: encoders[task].channels[: heads[task].levels] for task in heads}
-        self.fusion = task_modules({task: Fusion(shown[task], _without(shown, task), scales) for task in heads})
+        others = {task: {} if lenders == "none" else _without(shown, task) for task in heads}
+        self.fusion = task_modules({task: Fusion(shown[task], others[task], scales) for task in heads})
         self.untrained = nn.ModuleDict(_frozen_copies(encoders) if lenders == "untrained" else {})
 
     @property
@@ -90,9 +92,9 @@ class CooperativeNetwork(nn.Module):
             features: As ``encode`` gives them.
 
         Returns:
-            Per level, coarsest last: (B, channels, h, w), or (B, channels, 1, 1) for vectors.
+            Per level, coarsest last: (B, channels, h, w), or (B, channels, 1, 1) for vectors; none without lenders.
         """
-        return exchanged(features, self.scales, self.form)
+        return [] if self.lenders == "none" else exchanged(features, self.scales, self.form)
 
     def lend(self, image: Tensor, task: str) -> Exchanged:
         """What a task shows to the others for these images, without gradient."""
@@ -119,7 +121,7 @@ class CooperativeNetwork(nn.Module):
             valid: Field of view (B, 1, H, W), boolean or 0/1.
         """
         known_tasks(self.heads, [task, *others])
-        fused = self.fusion[task](own, others)
+        fused = self.fusion[task](own, {} if self.lenders == "none" else others)
         extent = size or (2 * own[0].shape[-2], 2 * own[0].shape[-1])
         return self.heads[task](fused, extent, valid)
 
@@ -161,6 +163,8 @@ class CooperativeNetwork(nn.Module):
 
     def _shown(self, image: Tensor, task: str, features: Mapping[str, Sequence[Tensor]]) -> Exchanged:
         """What a task shows, from its features where they are there: the same encoder on the same image once is enough."""
+        if self.lenders == "none":
+            return []
         if self.lenders == "untrained":
             with torch.no_grad():
                 copy = self.untrained[task].eval()

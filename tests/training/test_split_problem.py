@@ -202,7 +202,7 @@ def test_weights_are_clamped_to_the_box_around_the_end_of_the_warm_up(cooperativ
     assert walls
 
 
-@pytest.mark.parametrize("lenders", ["trained", "untrained", "shuffled"])
+@pytest.mark.parametrize("lenders", ["trained", "untrained", "shuffled", "none"])
 def test_the_warm_up_is_descent_on_the_sum_as_one_network(cooperative, networks, lenders) -> None:
     network = networks(lenders).eval()
     twin, batch = copy.deepcopy(network), small(cooperative)
@@ -246,6 +246,24 @@ def test_a_turn_in_the_weights_by_hand(cooperative, networks) -> None:
         torch.testing.assert_close(
             ours.detach(), expected, rtol=1e-3, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}"
         )
+
+
+@pytest.mark.parametrize("target", ["own", "others"])
+def test_without_lenders_a_sub_model_is_a_network_by_itself(cooperative, networks, target) -> None:
+    """A turn is that of a network that has no others at all, with noise in its own features or without noise."""
+    batch, ends = small(cooperative), []
+    flat = {"flatness": "uniform", "target": "own"} if target == "own" else {"flatness": "none"}
+    for others in (0.0, 0.3):
+        network = networks("none")
+        assert not any(name.startswith("fusion") for name, _ in network.named_parameters())
+        assert network.lend(batch.image, "referable") == []
+        with torch.no_grad():
+            for parameter in network.encoders["referable"].parameters():
+                parameter.mul_(1 + others)
+        torch.manual_seed(0)
+        trained_by_sgd(problem_of(network, cooperative, PAIR), [[batch]], trace_every=1, **flat)
+        ends.append({k: v for k, v in state_of(network).items() if k.split(".")[1] == "vessels"})
+    assert not differing(*ends)
 
 
 @pytest.mark.parametrize("lenders", ["trained", "untrained", "shuffled"])

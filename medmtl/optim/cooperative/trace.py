@@ -67,6 +67,8 @@ def drift(before: Sequence[Sequence[Tensor]], after: Sequence[Sequence[Tensor]])
     """
     ratios = []
     for old, new in zip(before, after, strict=True):
+        if not old:  # nothing is lent
+            continue
         rows = torch.cat([z.flatten(1) if z.ndim > 1 else z.reshape(-1, 1) for z in old], 1)
         later = torch.cat([z.flatten(1) if z.ndim > 1 else z.reshape(-1, 1) for z in new], 1)
         ratios.append((later - rows).norm(dim=1) / rows.norm(dim=1).clamp_min(1e-12))
