@@ -69,7 +69,7 @@ class ModelConfig(Block):
     )
     start: str | None = Field(
         None,
-        description="Checkpoint of a run whose encoder and heads training starts from: each part of the same names and shapes.",
+        description="Checkpoint of a run whose encoder and heads training starts from: each part of the same names and shapes; sub-models each take a shared encoder.",
     )
     encoder: EncoderConfig = Field(default_factory=EncoderConfig)
     cooperation: CooperationConfig = Field(default_factory=CooperationConfig)

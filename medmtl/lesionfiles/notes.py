@@ -50,7 +50,7 @@ def rule_sentences(
         "Lesions of a mask are its 8-connected components inside the field of view"
         + (f" of at least {min_area} pixels" if min_area > 1 else "")
         + "; boxes, circles and points are a lesion each.",
-        "False positives are per evaluated image, with lesions or without. Intervals are of a bootstrap over patients.",
+        "False positives are per evaluated image, with lesions or without; a lesion-free image has no lesion of the class. Intervals are of a bootstrap over patients.",
         f"Coordinates: {COORDINATES}.",
     )
 

@@ -68,6 +68,8 @@ def load_backbone(network: nn.Module, path: Path, rename: Callable[[str], str] =
 def load_parts(network: nn.Module, path: Path) -> tuple[list[str], list[str]]:
     """Loads the parts of another network that fit: the encoder, and each head whose tensors all have the same names and shapes.
 
+    Sub-models of a cooperative network each take the encoder of a network that shares one.
+
     Args:
         network: Whose parts are the second level of its names, such as ``heads.grade``.
         path: The checkpoint of a run, or a network's own state dict.
@@ -78,7 +80,8 @@ def load_parts(network: nn.Module, path: Path) -> tuple[list[str], list[str]]:
     Raises:
         CheckpointError: The file cannot be read, or no part fits.
     """
-    state, own = read_state(path), network.state_dict()
+    own = network.state_dict()
+    state = _for_each_task(read_state(path), own)
     names: dict[str, list[str]] = {}
     for name in own:
         names.setdefault(".".join(name.split(".")[:2]), []).append(name)
@@ -92,6 +95,13 @@ def load_parts(network: nn.Module, path: Path) -> tuple[list[str], list[str]]:
         {name: state[name] for part in taken for name in names[part] if name in state}, strict=False
     )
     return taken, [part for part in names if part not in taken]
+
+
+def _for_each_task(state: StateDict, own: StateDict) -> StateDict:
+    """Adds the one encoder of the file under the names of each task's own, where the file has none of that name."""
+    wanted = (name for name in own if name.startswith("encoders.") and name not in state)
+    shared = {name: "encoder." + name.split(".", 2)[2] for name in wanted}
+    return {**state, **{name: state[other] for name, other in shared.items() if other in state}}
 
 
 def _only(state: Mapping[str, Tensor], names: Iterable[str]) -> StateDict:

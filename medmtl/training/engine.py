@@ -123,7 +123,7 @@ class Trainer:
             "method": self.method.state_dict(),
             "services": self.services.state_dict(),
             "probing": self.probing.state_dict(),
-            "random": torch_state(),
+            "random": self.processes.each(torch_state()),
         }
 
     def resume(self) -> None:
@@ -139,7 +139,8 @@ class Trainer:
             self.services.load_state_dict(state["services"])
             self.probing.load_state_dict(state["probing"])
             self.standing = Standing(**state["standing"])
-            restore_torch_state(state["random"])
+            # Parts of a batch may differ in size, and with them what a process has drawn.
+            restore_torch_state(state["random"][min(self.processes.rank, len(state["random"]) - 1)])
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())[:120]
             remedy = "it belongs to another run: train anew with another --out"
@@ -149,7 +150,6 @@ class Trainer:
 
     def save(self) -> None:
         """Writes the last checkpoint: one process writes for all."""
-        self.processes.same_buffers(self.problem.network)
         state = self.state_dict()
         self.processes.first(lambda: save_checkpoint(self.run.last, state))
 
@@ -171,9 +171,11 @@ class Trainer:
         except LossUnusable as error:
             if not isinstance(error, LossNotFiniteAfterStep):  # that one follows a step: statistics belong to it
                 self._restore(buffers)
+            self.processes.share_buffers(self.problem.network)
             return self._unusable(error, here)
         if report.skipped:  # an overflow leaves no trace in running statistics either
             self._restore(buffers)
+        self.processes.share_buffers(self.problem.network)
         self.tracker.look(step, self.probing.settle(self.method, report))
         return report
 
@@ -220,7 +222,6 @@ class Trainer:
         if self.validate is not None and (
             epoch % self.config.training.validate_every == 0 or epoch == self.config.training.epochs
         ):
-            self.processes.same_buffers(self.problem.network)
             figures = self.processes.first(self.validate)
             self.tracker.write(self.standing.step, epoch, "val", {f"metric/{k}": v for k, v in figures.items()})
             self._select(figures, epoch)

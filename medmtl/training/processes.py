@@ -56,11 +56,36 @@ class Processes:
         dist.all_gather_object(held, number)
         return max((value for value in held if value is not None), default=None)
 
-    def same_buffers(self, network: nn.Module) -> None:
-        """Gives all processes the first one's buffers: running statistics follow each process's own images."""
-        if self.world > 1:
-            for buffer in network.buffers():
-                dist.broadcast(buffer, src=0)
+    def each(self, mine: T) -> list[T]:
+        """What every process gives, in their order."""
+        if self.world == 1:
+            return [mine]
+        held: list[Any] = [None] * self.world
+        dist.all_gather_object(held, mine)
+        return held
+
+    def share_buffers(self, network: nn.Module) -> None:
+        """Gives all processes the mean of their buffers, and the largest of their counters.
+
+        Running statistics follow each process's own images. Shared after every update they are the same everywhere, so
+        that neither a checkpoint nor a validation between two updates changes the training.
+
+        Args:
+            network: The network.
+        """
+        if self.world == 1:
+            return
+        floats = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+        wide = [buffer.double() for buffer in floats]  # in float64 the mean of equal values is exactly their value
+        self.reducer.sum_tensors(wide)
+        for buffer, total in zip(floats, wide, strict=True):
+            buffer.copy_(total / self.world)
+        counters = [buffer for buffer in network.buffers() if not buffer.is_floating_point()]
+        if counters:
+            largest = torch.cat([counter.reshape(-1).long() for counter in counters])
+            dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+            for counter, part in zip(counters, largest.split([one.numel() for one in counters]), strict=True):
+                counter.copy_(part.view_as(counter))
 
     def check_batch(self, view: str, size: int) -> None:
         """Accepts batches of which every process gets a part.

@@ -83,6 +83,24 @@ def test_a_stopped_run_goes_on_as_if_it_never_stopped(config_file: Path, tmp_pat
     assert [row["step"] for row in rows(tmp_path / "stopped")] == [row["step"] for row in rows(tmp_path / "whole")]
 
 
+def test_how_often_a_run_is_saved_changes_nothing(small_config, tmp_path: Path) -> None:
+    """Sub-models lend features in evaluation mode: what a checkpoint did to running statistics would reach the training."""
+    found = {}
+    for every in (1, 1000):
+        training = {"epochs": 2, "threads": 1, "checkpoint_every": every}
+        model = {"architecture": "cooperative"}
+        sizes = {"field": {"size": 48}}
+        config = small_config(
+            data={"workers": 0}, views=sizes, training=training, model=model, method={"name": "mtcl", "warmup_steps": 1}
+        )
+        path = tmp_path / f"{every}.yaml"
+        path.write_text(yaml.safe_dump(yaml.safe_load(dump_config(config))), encoding="utf-8")
+        said = finish(start(path, tmp_path / str(every)))
+        assert json.loads((tmp_path / f"{every}/run.json").read_text())["status"] == "trained", said
+        found[every] = weights_hash(weights(tmp_path / str(every)))
+    assert found[1] == found[1000]
+
+
 def test_a_mistake_is_one_line_whichever_process_finds_it(config_file: Path, tmp_path: Path) -> None:
     process = start(config_file, tmp_path / "x", processes=9)  # more than a batch holds
     said = finish(process)

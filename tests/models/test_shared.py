@@ -8,6 +8,7 @@ from medmtl.models import (
     ClassificationHead,
     ClassMapHead,
     ClassMaps,
+    CooperativeNetwork,
     ImageNetNormalization,
     SegmentationHead,
     SharedEncoderNetwork,
@@ -151,3 +152,17 @@ def test_a_network_with_no_part_in_common_is_refused(tmp_path):
     torch.save({"encoder.network.other": torch.zeros(2)}, tmp_path / "best.pt")
     with pytest.raises(CheckpointError, match="no part of this network"):
         load_parts(make(), tmp_path / "best.pt")
+
+
+def test_sub_models_start_from_the_encoder_that_a_shared_network_has_learned(tmp_path):
+    source = make(1)
+    torch.save({"network": source.state_dict()}, tmp_path / "best.pt")
+    torch.manual_seed(2)
+    encoders = {task: build_encoder("efficientnet-lite0", "none") for task in ("grade", "other")}
+    channels = encoders["grade"].channels
+    heads = {task: ClassificationHead(channels, 5) for task in encoders}
+    target = CooperativeNetwork(encoders, heads)
+    load_parts(target, tmp_path / "best.pt")
+    for task in encoders:
+        for name, value in target.encoder_of(task).state_dict().items():
+            assert torch.equal(value, source.encoder.state_dict()[name]), (task, name)
