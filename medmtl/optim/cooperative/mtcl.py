@@ -53,8 +53,8 @@ class MTCL(Method):
         mix: Share of the flat term, 0 to 1.
         draws: Draws of the noise.
         antithetic: Each draw together with its mirror image, which cancels the odd term.
-        target: What is perturbed: ``others``' features; one's ``own`` (the control that has flatness without
-            cooperation); or the others' ``weights``.
+        target: What is perturbed: ``others``' features; one's ``own`` (with a network
+            without lenders, the control that has flatness without cooperation); or the others' ``weights``.
         clamp: After the warm-up each weight stays within this share of its tensor's root mean square around its
             value then (after F2M); none leaves them free.
         warmup_steps: Updates of all sub-models together on Σ L_i, without perturbation.
