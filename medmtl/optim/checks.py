@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from torch import nn
 
@@ -93,6 +94,21 @@ def check_finite(means: Mapping[str, float]) -> None:
                 found=str(mean),
                 remedy="lower the learning rate, clip gradients, or look at the labels of this batch",
             )
+
+
+@contextmanager
+def after_step() -> Iterator[None]:
+    """Around what measures losses after a step: one that is not finite there comes too late to leave parameters alone.
+
+    Raises:
+        LossNotFiniteAfterStep: A loss is NaN or infinite; names the task.
+    """
+    try:
+        yield
+    except LossNotFinite as error:
+        raise LossNotFiniteAfterStep(
+            f"{error.what} after the step", where=error.where, found=error.found, remedy=error.remedy
+        ) from None
 
 
 def check_graph(losses: Mapping[str, TaskLoss]) -> None:

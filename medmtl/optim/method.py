@@ -74,7 +74,8 @@ class Method(ABC):
             services: Losses, gradients and steps for this problem.
 
         Raises:
-            TrainingError: A loss that is not finite, or that this method cannot use; no parameter was changed.
+            TrainingError: A loss that is not finite, or that this method cannot use; no parameter was changed, unless
+                it is a `LossNotFiniteAfterStep`.
         """
         start = time.perf_counter()
         plan = self.plan(self.step)

@@ -6,7 +6,20 @@ import copy
 
 import pytest
 import torch
-from optim_toys import EVERY, PLAIN, SPLIT, TASKS, Shared, Split, assert_same, batch_of, built, problem_for, weights_of
+from optim_toys import (
+    EVERY,
+    PLAIN,
+    SPLIT,
+    TASKS,
+    Shared,
+    Split,
+    assert_same,
+    batch_of,
+    built,
+    problem_for,
+    sgd,
+    weights_of,
+)
 from torch import nn
 
 from medmtl.errors import ConfigError, MedmtlError, TrainingError
@@ -164,6 +177,40 @@ def test_famo_after_a_step_that_spoils_the_losses(micro: int, bad: float) -> Non
     taken.clear()
     assert not method.update(window, services).skipped  # as if the losses had come back: none of its numbers is spoiled
     assert all(torch.isfinite(value).all() for value in flat(method.state_dict()).values())
+
+
+# MTCL does so where it traces a phase.
+
+
+@pytest.mark.parametrize("phase_steps", [1, 2])
+def test_mtcl_after_a_phase_that_spoils_the_losses(phase_steps: int) -> None:
+    problem = Split()
+    method = built("mtcl", problem, sgd, trace_every=1, phase_steps=phase_steps, flatness="none")
+    services = Services(problem)
+    for _ in range(phase_steps - 1):
+        method.update([batch_of()], services)
+    before, rates = weights_of(problem), [group["lr"] for group in method.param_groups]
+    for group in method.param_groups:
+        group["lr"] = 1e200
+    with pytest.raises(LossNotFiniteAfterStep, match=r"task 'a'.*not finite after the step.*found"):
+        method.update([batch_of()], services)
+    after = weights_of(problem)
+    assert any(not torch.equal(before[key], after[key]) for key in before)  # what the error says of them
+    problem.load_state_dict(before)
+    for group, rate in zip(method.param_groups, rates, strict=True):
+        group["lr"] = rate
+    method.skip()
+    assert not method.update([batch_of()], services).skipped
+
+
+def test_mtcl_before_a_phase_leaves_all_as_it_was() -> None:
+    problem = Split()
+    method, services = built("mtcl", problem, trace_every=1), Services(problem)
+    before, state = weights_of(problem), copy.deepcopy(method.state_dict())
+    changed(problem, lambda t, loss: TaskLoss(loss.sum * float("nan"), loss.count) if t == "b" else loss)
+    with pytest.raises(LossNotFinite, match="task 'b'"):
+        method.update([batch_of()], services)
+    nothing_moved(problem, method, before, state)
 
 
 def test_the_kinds_of_error() -> None:

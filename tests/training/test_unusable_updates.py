@@ -75,9 +75,23 @@ def test_a_method_that_takes_negative_losses_goes_on(small_config, tmp_path, spo
     assert set(skipped(tmp_path / "run")) == {"0"}
 
 
-def test_losses_that_a_step_spoiled_stop_the_run_at_the_last_checkpoint(small_config, tmp_path, spoil, monkeypatch):
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"method": {"name": "famo"}},
+        {
+            "method": {"name": "mtcl", "flatness": "none", "trace_every": 1},
+            "model": {"architecture": "cooperative"},
+            "views": {"field": {"size": 32}},
+        },
+    ],
+    ids=["famo", "mtcl"],
+)
+def test_losses_that_a_step_spoiled_stop_the_run_at_the_last_checkpoint(
+    small_config, tmp_path, spoil, monkeypatch, over
+):
     spoil(2, lambda total: total * float("nan"), after=True)
-    config = small_config(method={"name": "famo"}, training={"checkpoint_every": 1})
+    config = small_config(training={"checkpoint_every": 1}, **over)
     with pytest.raises(TrainingError, match=r"'referable', step 3: .*not finite after the step; found nan; images: "):
         train(config, tmp_path / "run", progress=QUIET)
     state = load_checkpoint(tmp_path / "run/checkpoints/last.pt")

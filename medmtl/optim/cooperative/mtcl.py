@@ -61,7 +61,8 @@ class MTCL(Method):
         phase_steps: Updates of one task before the next one's turn.
         order: ``fixed``, ``reversed`` or ``random`` (a new permutation each round).
         trace_every: Every so many phases, how all losses and the task's features moved in it; 0 is never. Costs
-            forward passes of all tasks before and after such a phase.
+            forward passes of all tasks before and after such a phase. Where a loss is not finite then, the step
+            stands and the update ends with `LossNotFiniteAfterStep`.
         seed: Seed of noise and permutations.
     """
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from medmtl.optim.base import Batch, SplitProblem, TaskLoss, Window
 from medmtl.optim.buffers import cuda_devices
+from medmtl.optim.checks import after_step
 from medmtl.optim.cooperative.ownership import part_of
 from medmtl.optim.cooperative.trees import leaves
 from medmtl.optim.ledger import Ledger
@@ -51,8 +52,13 @@ class Trace:
         return cls(task, window, labelled, losses, [_features(problem, batch, task) for batch in window])
 
     def end(self, problem: SplitProblem, services: Services) -> dict[str, float]:
-        """Looks again after the phase; a positive transfer is a loss that rose: negative transfer."""
-        after = _losses(problem, self.window, self.counts, services)
+        """Looks again after the phase; a positive transfer is a loss that rose: negative transfer.
+
+        Raises:
+            LossNotFiniteAfterStep: The phase made a loss NaN or infinite; names the task.
+        """
+        with after_step():
+            after = _losses(problem, self.window, self.counts, services)
         moved = {f"transfer/{self.task}/{other}": after[other] - before for other, before in self.losses.items()}
         now = [_features(problem, batch, self.task) for batch in self.window]
         return {f"drift/{self.task}": drift(self.features, now)} | moved

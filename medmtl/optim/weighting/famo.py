@@ -9,7 +9,7 @@ from typing import Any
 from torch.optim import Adam, Optimizer
 
 from medmtl.optim.base import OptimizerFactory, Problem, StepReport, Window
-from medmtl.optim.checks import LossNotFinite, LossNotFiniteAfterStep, check_at_least, check_number
+from medmtl.optim.checks import after_step, check_at_least, check_number
 from medmtl.optim.method import Method, methods, trainable
 from medmtl.optim.services import Services
 from medmtl.optim.weighting.frame import softmax, weighting_info
@@ -63,19 +63,12 @@ class Famo(Method):
         losses = services.backward(window, counts, weights, measured=measured)
         done = services.commit(self.optimizers)
         if not done.skipped:
-            after = self._after(window, counts, services)
+            with after_step():
+                after = services.measure(window, counts)
             set_slopes(self.logits, famo_slopes(losses, after, shares, self.bound))
             self._adam.step()
             self._adam.zero_grad(set_to_none=True)
         return StepReport(losses=losses, weights=weights, norm=done.norm, skipped=done.skipped)
-
-    def _after(self, window: Window, counts: Mapping[str, int], services: Services) -> dict[str, float]:
-        try:
-            return services.measure(window, counts)
-        except LossNotFinite as error:
-            raise LossNotFiniteAfterStep(
-                f"{error.what} after the step", where=error.where, found=error.found, remedy=error.remedy
-            ) from None
 
     def _shares(self, counts: Mapping[str, int]) -> dict[str, float]:
         logits = values_of(self.logits)
