@@ -44,7 +44,7 @@ class TrainingConfig(Block):
     )
     nonfinite: Literal["stop", "skip"] = Field(
         "stop",
-        description="A loss that is NaN, infinite or negative where `method` takes no negative ones stops the run, saved, or its update is skipped. A gradient that is not finite, though the losses are, skips its update; ten in a row stop the run, too (not under `fp16`, whose loss scale is found that way).",
+        description="A loss that is NaN, infinite or negative where `method` takes no negative ones stops the run, saved, or its update is skipped. A gradient that is not finite, though the losses are, skips its update; ten in a row stop the run, too (under `fp16`, whose loss scale is found that way, once that is as small as it gets).",
     )
     analysis: AnalysisConfig = Field(default_factory=AnalysisConfig)
     compile: bool = Field(False, description="Compile the network with torch.compile (needs a C++ compiler on CPU).")

@@ -84,7 +84,7 @@ class Trainer:
         self.standing = Standing()
         self.epoch_steps = source.steps_per_epoch
         self.total = self.epoch_steps * self.config.training.epochs
-        self._wish, self._overflows = StopWish(), OverflowWatch(self.config.training, progress.say)
+        self._wish, self._overflows = StopWish(), OverflowWatch(self.config.training, progress.say, self.services.scale)
         self._wished: int | None = None
         self._began = time.perf_counter(), time.process_time()
 

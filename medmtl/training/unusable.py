@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from medmtl.config import TrainingConfig
 from medmtl.data.loading import Batch
 from medmtl.errors import TrainingError
-from medmtl.optim import StepReport
+from medmtl.optim import LossScale, StepReport
 from medmtl.training.standing import Standing
 from medmtl.training.windows import WindowSource
 
@@ -28,15 +28,17 @@ def image_names(source: WindowSource, window: Sequence[Sequence[Batch]]) -> str:
 class OverflowWatch:
     """Looks out for finite losses whose gradient is not: such an update is skipped, and nothing else would say so.
 
-    Under a loss scale (fp16) overflows are how the scale is found, and nothing is said of them.
+    Under a loss scale (fp16) overflows are how the scale is found: nothing is said of them until it is as small as it
+    gets. From then on they count as without a scale.
 
     Args:
-        training: Whether to stop, and whether there is a loss scale.
+        training: Whether to stop.
         say: Says a line.
+        scale: The loss scale, where there is one.
     """
 
-    def __init__(self, training: TrainingConfig, say: Callable[[str], None]) -> None:
-        self.scaled = training.precision == "fp16"
+    def __init__(self, training: TrainingConfig, say: Callable[[str], None], scale: LossScale | None = None) -> None:
+        self._scale = scale
         self.stops = training.nonfinite == "stop"
         self._say = say
         self._said = False
@@ -47,9 +49,10 @@ class OverflowWatch:
         Returns:
             What the run must stop with, once it is saved; None to go on.
         """
-        if self.scaled or not report.losses:  # without a label there was nothing to be skipped
+        if not report.losses:  # without a label there was nothing to be skipped
             return None
-        standing.overflows = standing.overflows + 1 if report.skipped else 0
+        searching = self._scale is not None and not self._scale.exhausted
+        standing.overflows = standing.overflows + 1 if report.skipped and not searching else 0
         if not standing.overflows:
             return None
         where, spoiled = f"step {standing.step}", [t for t, n in report.gradient_norms.items() if not math.isfinite(n)]

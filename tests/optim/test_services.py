@@ -151,3 +151,24 @@ def test_loss_scale_grows_and_shrinks() -> None:
     other = Services(Shared(), scale=LossScale())
     other.load_state_dict({"scale": scale.state_dict()})
     assert other.state_dict() == {"scale": {"value": 8.0, "good_steps": 1}}
+
+
+def test_a_gradient_that_is_never_finite_leaves_the_loss_scale_at_its_least() -> None:
+    problem, scale = Shared(), LossScale()
+    method, services, batch = built("equal", problem), Services(problem, scale=scale), batch_of()
+    for parameter in problem.parameters():
+        parameter.register_hook(lambda gradient: gradient * float("inf"))
+    seen = []
+    for _ in range(1100):  # 65536 halved as often is 0 in float64
+        assert method.update([batch], services).skipped
+        seen.append((scale.value, scale.exhausted))
+    assert seen[:40] == [(65536.0 / 2**n, n == 40) for n in range(1, 41)]
+    assert set(seen[40:]) == {(2.0**-24, True)}
+    services.load_state_dict({"scale": {"value": 0.0, "good_steps": 0}})  # as an earlier version may have saved it
+    assert scale.value == 2.0**-24
+
+
+@pytest.mark.parametrize("value", [0.0, 2.0**-25, -1.0, float("nan")])
+def test_a_first_loss_scale_out_of_range(value: float) -> None:
+    with pytest.raises(ConfigError, match="loss scale"):
+        LossScale(value)

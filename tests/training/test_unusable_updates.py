@@ -7,7 +7,7 @@ import torch
 
 from medmtl.config import TrainingConfig
 from medmtl.errors import TrainingError
-from medmtl.optim import StepReport, TaskLoss
+from medmtl.optim import LossScale, StepReport, TaskLoss
 from medmtl.progress import Progress
 from medmtl.training import unusable
 from medmtl.training.checkpoint import load_checkpoint
@@ -138,12 +138,14 @@ BAD = StepReport(losses={"a": 1.0, "b": 2.0}, gradient_norms={"a": 1.0, "b": flo
 NO_LABEL = StepReport(skipped=True)
 
 
-def watched(reports, **training) -> tuple[int | None, list[str], str]:
+def watched(reports, scale: LossScale | None = None, **training) -> tuple[int | None, list[str], str]:
     """After how many updates the run is to stop, what was said, and the error."""
     said: list[str] = []
-    watch, standing = OverflowWatch(TrainingConfig(**training), said.append), Standing()
+    watch, standing = OverflowWatch(TrainingConfig(**training), said.append, scale), Standing()
     for number, report in enumerate(reports, 1):
         standing.step = number
+        if scale is not None:
+            scale.update(overflow=report.skipped)
         if (error := watch.take(report, standing)) is not None:
             return number, said, str(error)
     return None, said, ""
@@ -169,8 +171,17 @@ def test_where_it_is_only_said_and_where_it_is_the_rule():
     stopped, said, _ = watched([BAD] * 30, nonfinite="skip")
     assert stopped is None
     assert len(said) == 1
-    assert watched([BAD] * 30, precision="fp16") == (None, [], "")
     assert watched([BAD] * 30, precision="bf16")[0] == 10
+
+
+def test_under_a_loss_scale_only_once_it_is_as_small_as_it_gets():
+    stopped, said, error = watched([GOOD, *[BAD] * 60], LossScale(8.0))  # 2^3 to 2^-24: 27 overflows
+    assert stopped == 1 + 27 + 9
+    assert len(said) == 1
+    assert "step 28;" in said[0]
+    assert "10 updates in a row" in error
+    assert watched([*[BAD] * 35, GOOD, *[BAD] * 9], LossScale(8.0))[0] is None
+    assert watched([BAD] * 26, LossScale(8.0)) == (None, [], "")
 
 
 class Heard(Progress):
@@ -194,6 +205,16 @@ def broken_from(monkeypatch, step: int) -> None:
         return report
 
     monkeypatch.setattr(Trainer, "_process", hooked)
+
+
+def test_a_run_in_fp16_whose_gradients_stay_infinite_stops(small_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(unusable, "PATIENCE", 2)
+    monkeypatch.setattr("medmtl.optim.scaling.LEAST", 2.0**15)  # one overflow below the first scale
+    broken_from(monkeypatch, 0)
+    config = small_config(views={"field": {"size": 32}}, training={"precision": "fp16"})
+    with pytest.raises(TrainingError, match=r"step 2: .*not finite, though the losses are.*2 updates in a row"):
+        train(config, tmp_path / "run", progress=QUIET)
+    assert skipped(tmp_path / "run") == ["1", "1"]
 
 
 def test_a_run_whose_gradients_stay_infinite_stops_saved_and_can_be_resumed(small_config, tmp_path, monkeypatch):
