@@ -33,7 +33,7 @@ class Probe:
       tasks on the same sample) and ``inter_sample`` (two samples of the same task), over at most ``max_samples`` samples
       and tasks drawn at random,
     - ``update_share``: rAU of each task in each shared layer (see `UpdateShares`), from what the method attributes, with
-      the weights of this very update.
+      the weights of this very update, of gradients as `clip_task_norm` left them to a method that takes them one by one.
 
     It costs a forward and K backward passes on the window, and twice as many for each of the samples; it holds as many
     gradients as there are samples or tasks, those of the tasks through the update. When it is off, or not due, it costs
@@ -71,7 +71,7 @@ class Probe:
         self.interval, self.max_samples, self.seed = interval, max_samples, seed
         self.split = split or samples_of
         self.shares = UpdateShares(decay, layer)
-        self._held: tuple[int, dict[str, Gradients]] | None = None  # the update that was looked at, and its gradients
+        self._held: tuple[int, dict[str, Gradients], float | None] | None = None  # update, its gradients, their limit
 
     def due(self, step: int) -> bool:
         """Whether update number ``step`` (from 0) is to be looked at."""
@@ -84,7 +84,7 @@ class Probe:
             step: Number of the update that comes next.
             problem: What is minimized.
             window: The micro-batches of that update.
-            services: The services of the training; only their processes and loss scale are used.
+            services: The services of the training; only their processes, loss scale and `clip_task_norm` are used.
 
         Returns:
             Rows for a log; none when it is not due, nothing is labelled, or a loss or gradient is not finite.
@@ -96,7 +96,7 @@ class Probe:
             found = self._whole(problem, window, services)
             rows = [_row("gradient_norm", task, "value", norm_of(row.values())) for task, row in found.items()]
             rows += self._pair_rows(step, problem, window, services) if found else []
-        self._held = (step, found) if found else None
+        self._held = (step, found, services.clip_task_norm) if found else None
         return [{"step": step, **row} for row in rows]
 
     def settle(self, method: Method, report: StepReport) -> list[Row]:
@@ -113,8 +113,10 @@ class Probe:
         held, self._held = self._held, None
         if held is None or report.skipped:
             return []
-        step, found = held
-        return [{"step": step, **row} for row in self._share_rows(found, method, report.weights)]
+        step, found, limit = held
+        clipped = None if method.info.clipping == "direction" else limit
+        factors = {t: report.weights.get(t, 1.0) * _clip_factor(row, clipped) for t, row in found.items()}
+        return [{"step": step, **row} for row in self._share_rows(found, method, factors)]
 
     def state_dict(self) -> dict[str, Any]:
         """The accumulated updates."""
@@ -128,8 +130,10 @@ class Probe:
         unclipped = Services(problem, reducer=services.reducer, scale=services.scale)
         return _gradients(unclipped, window, problem.tasks)
 
-    def _share_rows(self, found: dict[str, Gradients], method: Method, weights: Mapping[str, float]) -> list[Row]:
-        weighted = {t: {n: g * weights[t] for n, g in row.items()} if t in weights else row for t, row in found.items()}
+    def _share_rows(self, found: dict[str, Gradients], method: Method, factors: Mapping[str, float]) -> list[Row]:
+        weighted = {
+            t: {n: g * by for n, g in row.items()} if (by := factors[t]) != 1 else row for t, row in found.items()
+        }
         self.shares.observe(method.attributed_updates(weighted, taken=True))
         shares = self.shares.shares()
         network_order = dict.fromkeys(map(self.shares.layer, method.parameters))  # optimizers keep another one
@@ -214,6 +218,11 @@ def _gradients(services: Services, window: Window, tasks: tuple[str, ...]) -> di
     except LossUnusable:  # the update that comes names it
         return {}
     return {result.task: result.gradients for result in found} if all(result.finite for result in found) else {}
+
+
+def _clip_factor(row: Gradients, limit: float | None) -> float:
+    """What a limit of its norm multiplies a task's gradient by."""
+    return 1.0 if limit is None or (norm := norm_of(row.values())) <= limit else limit / norm
 
 
 def _spread_rows(found: Sequence[Conflict], pairs: str, tasks: str) -> list[Row]:

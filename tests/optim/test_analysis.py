@@ -308,6 +308,43 @@ def test_an_update_is_shared_out_with_its_own_weights(name: str) -> None:
         assert {t: known[t] / present for t in expected} == pytest.approx(expected, rel=1e-6)
 
 
+def first_shares(problem, name: str, clip: float | None, factory=sgd, **arguments) -> tuple[dict, StepReport]:
+    """The shares of the first update in the first layer, and what the update reports."""
+    probe, method = Probe(1, max_samples=0), built(name, problem, factory, **arguments)
+    services = Services(problem, clip_task_norm=clip)
+    probe.look(0, problem, [data(0, len(problem.tasks))], services)
+    report = method.update([data(0, len(problem.tasks))], services)
+    rows = probe.settle(method, report)
+    return {row["tasks"]: row["value"] for row in rows if row["layer"] == "trunk.0"}, report
+
+
+@pytest.mark.parametrize("gradients_as", ["collect", "stream"])
+def test_shares_do_not_depend_on_a_clip_before_moments_of_each_task(gradients_as: str) -> None:
+    """The first step of an Adam is the sign of the gradient, whatever its length: each task has half of the layer."""
+    problem = Many(2)
+    problem.loud = {"t0": 1e4}
+    for clip in (None, 0.5):
+        shares, _ = first_shares(copy.deepcopy(problem), "mao", clip, adam, gradients=gradients_as)
+        assert shares == pytest.approx({"t0": 0.5, "t1": 0.5}, rel=1e-3)
+
+
+@pytest.mark.parametrize(("name", "clips"), [("mean", True), ("gradnorm", True), ("equal", False)])
+def test_shares_are_those_of_clipped_gradients_where_the_method_clips_them(name: str, clips: bool) -> None:
+    problem = Many(3)
+    problem.loud = {"t0": 1e2}
+    rows = gradients(problem, 0)
+    norms = {task: math.sqrt(sum(float(g.square().sum()) for g in row.values())) for task, row in rows.items()}
+    clip = sorted(norms.values())[1]
+    shares, report = first_shares(problem, name, clip)
+    factors = {task: min(1.0, clip / norm) if clips else 1.0 for task, norm in norms.items()}
+    squares = {
+        task: (report.weights[task] * factors[task]) ** 2
+        * sum(float(g.square().sum()) for n, g in row.items() if n.startswith("trunk.0"))
+        for task, row in rows.items()
+    }
+    assert shares == pytest.approx({task: value / sum(squares.values()) for task, value in squares.items()})
+
+
 def test_a_skipped_update_is_not_shared_out() -> None:
     problem = Shared()
     probe, method, services = Probe(1, max_samples=0), built("equal", problem), Services(problem)
