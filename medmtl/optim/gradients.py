@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from medmtl.optim.base import Gradients
@@ -18,9 +18,7 @@ GRAMIAN_CHUNK = {"cpu": 1 << 15}
 """The same for inner products, by device: on a CPU, what its cache holds in float64; else `CHUNK`."""
 
 
-def gradients_of(
-    loss: Tensor, parameters: Mapping[str, nn.Parameter], *, keep_graph: bool, factor: float = 1.0
-) -> Gradients:
+def gradients_of(loss: Tensor, parameters: Mapping[str, Tensor], *, keep_graph: bool, factor: float = 1.0) -> Gradients:
     """The gradient of one scalar; a parameter that it does not reach has no entry.
 
     Args:
@@ -32,7 +30,7 @@ def gradients_of(
     begin = torch.full_like(loss, factor)  # the slope that a product would begin with, without its two operations
     found = torch.autograd.grad(loss, list(parameters.values()), begin, retain_graph=keep_graph, allow_unused=True)
     named = {name: gradient for name, gradient in zip(parameters, found, strict=True) if gradient is not None}
-    return _unaliased(named, parameters)
+    return unaliased(named, parameters)
 
 
 def backward_of(losses: Sequence[Tensor], factors: Sequence[float]) -> None:
@@ -45,8 +43,13 @@ def aligned(gradient: Tensor, parameter: Tensor) -> Tensor:
     return gradient if gradient.stride() == parameter.stride() else torch.empty_like(parameter).copy_(gradient)
 
 
-def _unaliased(gradients: Gradients, parameters: Mapping[str, nn.Parameter]) -> Gradients:
-    """Copies gradients that share memory (those of ``a`` in ``a + b`` do): later steps write in place."""
+def unaliased(gradients: Gradients, parameters: Mapping[str, Tensor]) -> Gradients:
+    """Copies gradients that share memory (those of ``a`` in ``a + b`` do): later steps write in place.
+
+    Args:
+        gradients: One gradient a parameter, by its name; changed in place.
+        parameters: Parameters by name, whose order of memory a copy takes.
+    """
     seen: set[int] = set()
     for name, gradient in gradients.items():
         storage = gradient.untyped_storage()

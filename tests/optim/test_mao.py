@@ -262,6 +262,26 @@ def test_staged_parts_of_a_task_join_as_one_mean() -> None:
     assert_same(*ends, 1e-10)
 
 
+@pytest.mark.parametrize("through", ["backward", "accumulate"])
+@pytest.mark.parametrize("fold", [False, True])
+def test_gradients_that_share_memory_fold_as_any(fold: bool, through: str) -> None:
+    """In the gradient of ``(a + b) c`` both parameters have one tensor; a first step of Adam is the sign of each."""
+    a, b = nn.Parameter(torch.tensor([1.0, 2.0])), nn.Parameter(torch.tensor([3.0, -1.0]))
+    optimizer = MultiAdaptiveOptimizer([("a", a), ("b", b)], lr=0.1, chunk=2)
+    first = ((a + b) * torch.tensor([1.0, 3.0])).sum()
+    second = (a * torch.tensor([2.0, -1.0])).sum() - 3 * b.sum()
+    for task, loss in (("x", first), ("y", second)):
+        if through == "backward":
+            optimizer.backward({task: loss})
+        else:
+            optimizer.accumulate(task, dict(zip("ab", torch.autograd.grad(loss, [a, b]), strict=True)))
+        if fold:
+            optimizer.fold()
+    assert optimizer.commit()
+    assert a.tolist() == pytest.approx([1 - 0.2, 2])
+    assert b.tolist() == pytest.approx([3, -1])
+
+
 def test_dropping_what_was_staged() -> None:
     parameter = nn.Parameter(torch.ones(2))
     optimizer = MultiAdaptiveOptimizer([("p", parameter)])

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from medmtl.errors import TrainingError
 from medmtl.optim.base import Gradients
 from medmtl.optim.checks import check_number
+from medmtl.optim.gradients import gradients_of, unaliased
 from medmtl.optim.pertask import updates
 from medmtl.optim.pertask.groups import check_betas, check_group, check_rule, named_groups
 from medmtl.optim.pertask.pieces import Packing, Piece
@@ -103,12 +104,16 @@ class MultiAdaptiveOptimizer(Optimizer):
             gradients: By parameter name, of the task's mean loss over ``count`` samples; None or no entry for a
                 parameter that it does not reach. They must not be changed before the commit.
             count: Labelled samples; several calls for one task are joined as one mean over all samples.
-            norm: Their Euclidean norm where the caller knows it; measured otherwise.
+            norm: Their Euclidean norm where the caller knows it, and that no two of them share memory; else it is
+                measured, and those that share some are copied.
 
         Raises:
             TrainingError: No sample, an unknown parameter, or a gradient of another shape.
         """
-        found = checked(task, gradients, count, dict(self._named()))
+        parameters = dict(self._named())
+        found = checked(task, gradients, count, parameters)
+        if norm is None:
+            found = unaliased(found, parameters)  # `fold` writes into them
         known = self._staged.get(task)
         self._staged[task] = known.joined(found, count) if known else Staged(found, count, norm=norm)
 
@@ -121,8 +126,8 @@ class MultiAdaptiveOptimizer(Optimizer):
         """
         trained = {name: parameter for name, parameter in self._named() if parameter.requires_grad}
         for left, (task, loss) in zip(reversed(range(len(losses))), losses.items(), strict=True):
-            found = torch.autograd.grad(loss, list(trained.values()), retain_graph=left > 0, allow_unused=True)
-            self.accumulate(task, dict(zip(trained, found, strict=True)), (counts or {}).get(task, 1))
+            found = gradients_of(loss, trained, keep_graph=left > 0)
+            self.accumulate(task, found, (counts or {}).get(task, 1))
 
     def commit(self) -> bool:
         """Advances moments, counters and parameters by all that was staged or folded; all or nothing.
@@ -208,13 +213,13 @@ class MultiAdaptiveOptimizer(Optimizer):
         made: Gradients = {}
         for group in self.param_groups:
             for chunk in self._chunks(group, names):
-                totals = self._totals(chunk)
+                totals = updates.sums_so_far(self._update, chunk)
                 for task, row in rows.items():
                     updates.add_step(self.rule, group, self.state, chunk, task, row, totals)
                 if write:
                     updates.write_step(self.rule, group, self.state, chunk, totals, self._reached)
                 else:
-                    made |= self._keep(chunk, rows, totals)
+                    made |= updates.keep_sums(self._update, chunk, rows, totals)
         self._update |= made
 
     def _count(self, rows: Mapping[str, Row], *, write: bool) -> None:
@@ -228,22 +233,3 @@ class MultiAdaptiveOptimizer(Optimizer):
     def _chunks(self, group: Mapping[str, Any], names: Container[str]) -> list[list[Piece]]:
         named = [pair for pair in zip(group["param_names"], group["params"], strict=True) if pair[0] in names]
         return self._packing.chunks(named, self.chunk, whole=not self.rule.kind.second, fused=self.rule.one_kernel)
-
-    def _totals(self, chunk: Sequence[Piece]) -> list[Tensor]:
-        """The sums so far: views of what is kept, new zeros where nothing is."""
-        return [
-            piece.of(self._update[piece.name])
-            if piece.name in self._update
-            else torch.zeros_like(piece.of(piece.parameter))
-            for piece in chunk
-        ]
-
-    def _keep(self, chunk: Sequence[Piece], rows: Mapping[str, Row], totals: Sequence[Tensor]) -> Gradients:
-        """Puts new sums into the memory of a gradient that is no longer needed."""
-        made: Gradients = {}
-        for piece, total in zip(chunk, totals, strict=True):
-            name = piece.name
-            if name not in self._update:
-                made[name] = next(row.gradients[name] for row in rows.values() if name in row.gradients)
-                piece.of(made[name]).copy_(total)
-        return made

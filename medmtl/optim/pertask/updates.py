@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from medmtl.optim.base import Gradients
 from medmtl.optim.pertask.pieces import Piece
 from medmtl.optim.pertask.rules import FORMS, Form, advance, correction, denominators, retreat
 from medmtl.optim.pertask.staging import Row
@@ -181,6 +182,40 @@ def write_step(
         factors = [-group["lr"] / correction(group["betas"][0], step, corrected=True) for step in steps]
         totals = list(torch._foreach_mul(first, factors))
     torch._foreach_add_(values, totals)
+
+
+def sums_so_far(kept: Gradients, chunk: Sequence[Piece]) -> list[Tensor]:
+    """The sums of the tasks' steps so far: views of what is kept, new zeros where nothing is.
+
+    Args:
+        kept: The sums of whole parameters by name.
+        chunk: The pieces.
+    """
+    return [
+        piece.of(kept[piece.name]) if piece.name in kept else torch.zeros_like(piece.of(piece.parameter))
+        for piece in chunk
+    ]
+
+
+def keep_sums(kept: Gradients, chunk: Sequence[Piece], rows: Mapping[str, Row], totals: Sequence[Tensor]) -> Gradients:
+    """Puts sums that are not kept yet into the memory of a gradient that is no longer needed.
+
+    Args:
+        kept: The sums of whole parameters by name, whose views the totals are where there are any.
+        chunk: The pieces.
+        rows: The gradients; no two of one row share memory.
+        totals: The sums of the pieces.
+
+    Returns:
+        What is to be kept from now on, too.
+    """
+    made: Gradients = {}
+    for piece, total in zip(chunk, totals, strict=True):
+        name = piece.name
+        if name not in kept:
+            made[name] = next(row.gradients[name] for row in rows.values() if name in row.gradients)
+            piece.of(made[name]).copy_(total)
+    return made
 
 
 def _moments(
