@@ -129,8 +129,9 @@ def check_graph(losses: Mapping[str, TaskLoss]) -> None:
 def check_checkpointing(task: str, loss: TaskLoss) -> None:
     """Accepts a graph in which the gradient of one task can be taken; walks all of it.
 
-    A re-entrant checkpoint runs its backward pass on its own, for ordinary passes only. Asked for the gradients of
-    chosen parameters it fails or, where its input needs no gradient, says silently that it holds none of them.
+    A re-entrant checkpoint runs its backward pass on its own, for ordinary passes only; asked for the gradients of chosen
+    parameters it fails. One whose inputs need no gradient at all is in no graph and cannot be seen here: nothing inside it
+    is trained by any backward pass, and PyTorch warns of it in the forward pass.
 
     Raises:
         TrainingError: The graph holds a re-entrant checkpoint; names the task.

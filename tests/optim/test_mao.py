@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from copy import deepcopy
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from mao_toys import Many, Reference, data, equal, flat, snapshot, stage
 from optim_toys import TASKS, Shared, adam, adamw, assert_same, batch_of, built, rows_of, run, weights_of
 from test_gradient_surgery import Linear
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from medmtl.errors import ConfigError, TrainingError
 from medmtl.optim import MultiAdaptiveOptimizer, Services, make_method
@@ -280,6 +282,48 @@ def test_gradients_that_share_memory_fold_as_any(fold: bool, through: str) -> No
     assert optimizer.commit()
     assert a.tolist() == pytest.approx([1 - 0.2, 2])
     assert b.tolist() == pytest.approx([3, -1])
+
+
+def test_a_re_entrant_checkpoint_is_refused_before_anything_is_staged() -> None:
+    model = nn.ModuleDict({"trunk": nn.Linear(2, 3), "head": nn.Linear(3, 1)})
+    optimizer = MultiAdaptiveOptimizer(model.named_parameters(), lr=0.1)
+    x = torch.ones(1, 2, requires_grad=True)
+    good = model["head"](model["trunk"](x)).sum()
+    bad = model["head"](checkpoint(model["trunk"], x, use_reentrant=True)).sum()
+    with pytest.raises(TrainingError, match=r"task 'b'.*checkpoint.*use_reentrant=False"):
+        optimizer.backward({"a": good, "b": bad})
+    before = deepcopy(model.state_dict())
+    optimizer.step()
+    assert_same(before, model.state_dict())
+    optimizer.backward({"b": model["head"](checkpoint(model["trunk"], x, use_reentrant=False)).sum()})
+    optimizer.step()
+    assert not torch.equal(before["trunk.weight"], model["trunk"].weight)
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [(torch.tensor(1.0), "has no gradient"), (torch.ones(2, requires_grad=True), r"is not a scalar.*shape \(2,\)")],
+)
+def test_a_loss_that_cannot_be_differentiated_is_named(loss: torch.Tensor, message: str) -> None:
+    parameter = nn.Parameter(torch.ones(2))
+    optimizer = MultiAdaptiveOptimizer([("p", parameter)])
+    with pytest.raises(TrainingError, match=f"task 'b': the loss {message}") as caught:
+        optimizer.backward({"a": parameter.sum(), "b": loss})
+    assert "\n" not in str(caught.value)
+    optimizer.step()
+    assert parameter.tolist() == [1, 1]
+
+
+def test_a_backward_pass_of_pytorch_alone_moves_nothing_and_is_told() -> None:
+    parameter = nn.Parameter(torch.ones(2))
+    optimizer = MultiAdaptiveOptimizer([("p", parameter)], lr=0.1)
+    parameter.sum().backward()
+    with pytest.raises(TrainingError, match=r"parameter 'p'.*optimizer\.backward\(\{task: loss\}\)") as caught:
+        optimizer.step()
+    assert "\n" not in str(caught.value)
+    optimizer.backward({"a": parameter.sum()})
+    optimizer.step()  # what is staged counts, whatever .grad holds
+    assert parameter.tolist() == pytest.approx([0.9, 0.9])
 
 
 def test_dropping_what_was_staged() -> None:

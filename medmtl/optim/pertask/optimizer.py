@@ -17,7 +17,7 @@ from medmtl.optim.gradients import gradients_of, unaliased
 from medmtl.optim.pertask import updates
 from medmtl.optim.pertask.groups import check_betas, check_group, check_rule, named_groups
 from medmtl.optim.pertask.pieces import Packing, Piece
-from medmtl.optim.pertask.staging import Row, Staged, checked, rows_of
+from medmtl.optim.pertask.staging import Row, Staged, check_differentiable, check_unset, checked, rows_of
 
 
 class MultiAdaptiveOptimizer(Optimizer):
@@ -91,6 +91,7 @@ class MultiAdaptiveOptimizer(Optimizer):
             check_group("optimizer", group, form)
         self._packing = Packing()
         self._staged: dict[str, Staged] = {}
+        self._known_tasks: set[str] = set()
         self._update: Gradients = {}
         self._reached: Counter[str] = Counter()
 
@@ -123,7 +124,11 @@ class MultiAdaptiveOptimizer(Optimizer):
         Args:
             losses: Scalar tensors of the tasks that are present.
             counts: Labelled samples of each; 1 when left out. They matter only over several micro-batches.
+
+        Raises:
+            TrainingError: A loss that is no scalar or has no graph, or a re-entrant activation checkpoint.
         """
+        check_differentiable(losses, self._known_tasks)
         trained = {name: parameter for name, parameter in self._named() if parameter.requires_grad}
         for left, (task, loss) in zip(reversed(range(len(losses))), losses.items(), strict=True):
             found = gradients_of(loss, trained, keep_graph=left > 0)
@@ -188,7 +193,13 @@ class MultiAdaptiveOptimizer(Optimizer):
                 updates.uncount_step(self.state, parameter, task)
 
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Commits, so that this is an ordinary optimizer to whoever steps it."""
+        """Commits, so that this is an ordinary optimizer to whoever steps it.
+
+        Raises:
+            TrainingError: Nothing is staged or folded, although ``.grad`` is set.
+        """
+        if not self._staged and not self._update:
+            check_unset(self._named())
         self.commit()
 
     def zero_grad(self, set_to_none: bool = True) -> None:

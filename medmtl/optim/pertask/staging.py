@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from medmtl.errors import TrainingError
-from medmtl.optim.base import Gradients
+from medmtl.optim.base import Gradients, TaskLoss
+from medmtl.optim.checks import check_checkpointing, check_graph
 from medmtl.optim.gradients import add_gradients, aligned, norm_of
 
 
@@ -70,6 +71,47 @@ def rows_of(staged: Mapping[str, Staged], clip: float | None) -> dict[str, Row] 
             factor *= clip / length
         rows[task] = Row(entry.gradients, factor)
     return rows
+
+
+def check_differentiable(losses: Mapping[str, Tensor], seen: set[str]) -> None:
+    """Accepts scalar losses whose gradients can be taken one by one.
+
+    Args:
+        losses: The loss of each task.
+        seen: Tasks whose graphs were looked at before, which is not done again; those of ``losses`` are added.
+
+    Raises:
+        TrainingError: A loss that is no scalar or has no graph, or a re-entrant activation checkpoint; names the task.
+    """
+    for task, loss in losses.items():
+        if loss.numel() != 1:
+            raise TrainingError(
+                "the loss is not a scalar",
+                where=f"task '{task}'",
+                found=f"shape {tuple(loss.shape)}",
+                remedy="give the mean over its samples",
+            )
+    found = {task: TaskLoss(loss, 1) for task, loss in losses.items()}
+    check_graph(found)
+    for task in found.keys() - seen:
+        check_checkpointing(task, found[task])
+        seen.add(task)
+
+
+def check_unset(named: Iterable[tuple[str, Tensor]]) -> None:
+    """Accepts parameters without ``.grad``, which the optimizer never reads.
+
+    Raises:
+        TrainingError: A parameter has one; names it.
+    """
+    for name, parameter in named:
+        if parameter.grad is not None:
+            raise TrainingError(
+                "no gradient of any task is staged",
+                where=f"parameter '{name}'",
+                found="a gradient in .grad, which is not used",
+                remedy="call optimizer.backward({task: loss}) instead of loss.backward()",
+            )
 
 
 def checked(task: str, gradients: Mapping[str, Tensor | None], count: int, known: Mapping[str, Tensor]) -> Gradients:
