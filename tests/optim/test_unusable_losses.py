@@ -37,7 +37,7 @@ from medmtl.optim import (
 NOT_NUMBERS = [float("nan"), float("inf"), "1", None, True, [1.0]]
 
 # What cannot be negative, by the formula of the method; every other method takes any finite loss.
-REFUSE_NEGATIVE = {"uw", "uw_o", "uw_so", "gls", "imtl_l", "famo", "gradnorm", "db_mtl"}
+REFUSE_NEGATIVE = {"uw", "uw_o", "uw_so", "gls", "imtl_l", "famo", "gradnorm", "db_mtl", "dwa"}
 
 
 def changed(problem, change) -> None:

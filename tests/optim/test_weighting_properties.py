@@ -137,7 +137,7 @@ def _plain(value):
     return value.tolist() if isinstance(value, torch.Tensor) else value
 
 
-NEGATIVE = [item for item in VARIANTS if item[0] not in ("equal", "fixed", "rlw", "dwa")]
+NEGATIVE = [item for item in VARIANTS if item[0] not in ("equal", "fixed", "rlw")]
 NEGATIVE = [(name, arguments) for name, arguments in NEGATIVE if name != "stch" or "warmup_epochs" in arguments]
 
 
@@ -153,7 +153,7 @@ def test_a_negative_loss_names_its_task_and_nothing_is_changed(name: str, argume
     assert _bytes(method) == state
 
 
-@pytest.mark.parametrize("name", ["equal", "fixed", "rlw", "dwa", "stch"])
+@pytest.mark.parametrize("name", ["equal", "fixed", "rlw", "stch"])
 def test_the_others_take_negative_losses(name: str) -> None:
     _, (report,) = run(name, Constant({"a": 1.0, "b": -0.25, "c": 2.0}), [[None]])
     assert not report.skipped

@@ -93,7 +93,7 @@ def check_differentiable(losses: Mapping[str, Tensor], seen: set[str]) -> None:
             )
     found = {task: TaskLoss(loss, 1) for task, loss in losses.items()}
     check_graph(found)
-    for task in found.keys() - seen:
+    for task in [task for task in found if task not in seen]:
         check_checkpointing(task, found[task])
         seen.add(task)
 

@@ -18,8 +18,8 @@ class DynamicWeightAverage(LossWeighting):
 
     The weights of the present tasks sum to their number. They are 1 until two epochs have ended; a task that was seen
     in fewer than two counts as r = 1, and an epoch without its labels is passed over. A loop outside this package
-    must call `end_epoch` with the mean losses, or the weights stay 1. Losses must not be negative; one of
-    zero counts as 1e-8 when the next is divided by it.
+    must call `end_epoch` with the mean losses, or the weights stay 1. Losses must not be negative, in any update; one
+    of zero counts as 1e-8 when the next is divided by it.
 
     Args:
         temperature: T > 0; larger is more uniform. 2 by default, as in the paper.
@@ -32,6 +32,7 @@ class DynamicWeightAverage(LossWeighting):
         state="mean losses of the last two epochs",
         extra_memory="2 K numbers",
     )
+    accepts = "zero or more"
 
     def __init__(self, *, temperature: float = 2.0) -> None:
         check_number("dwa.temperature", temperature, above=0.0)
