@@ -16,7 +16,13 @@ MAX_SEED = 2**63 - 1
 
 
 def check_number(
-    where: str, value: object, *, least: float | None = None, above: float | None = None, whole: bool = False
+    where: str,
+    value: object,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    whole: bool = False,
 ) -> None:
     """Accepts a finite number within its range.
 
@@ -25,6 +31,7 @@ def check_number(
         value: What was given.
         least: Smallest value allowed.
         above: The value must be larger than this.
+        most: Largest value allowed.
         whole: The number must be an integer.
 
     Raises:
@@ -35,9 +42,11 @@ def check_number(
     wanted = "a whole number" if whole else "a number"
     limits = [f" >= {least:g}"] if least is not None else []
     limits += [f" > {above:g}"] if above is not None else []
+    limits += [f" <= {most:g}"] if most is not None else []
     inside = number and (least is None or value >= least) and (above is None or value > above)  # type: ignore[operator]
-    if not inside:
-        raise ConfigError("out of range", where=where, found=repr(value), remedy=f"use {wanted}{''.join(limits)}")
+    if not inside or (most is not None and value > most):  # type: ignore[operator]  # a number: it is inside
+        remedy = f"use {wanted}{' and'.join(limits)}"
+        raise ConfigError("out of range", where=where, found=repr(value), remedy=remedy)
 
 
 def check_seed(where: str, value: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
@@ -232,6 +233,25 @@ AT_LEAST_ZERO = [("mtcl", "radius"), ("mtcl", "mix")]
 def test_temperatures_and_radii_out_of_range(name: str, argument: str, value: object) -> None:
     with pytest.raises(ConfigError, match=rf"{name}\.{argument}.*found"):
         make_method(name, **{argument: value})
+
+
+BOUNDED = [("uw", "initial", -50.0, 50.0), ("imtl_l", "initial", -50.0, 50.0), ("gradnorm", "alpha", 0.0, 100.0)]
+
+
+@pytest.mark.parametrize(("name", "argument", "least", "most"), BOUNDED)
+def test_numbers_that_are_raised_to_powers_are_bounded_and_bear_their_bounds(
+    name: str, argument: str, least: float, most: float
+) -> None:
+    for value in (least - 0.1, most + 0.1, -1000.0, 5000.0):
+        with pytest.raises(ConfigError, match=rf"{name}\.{argument}: out of range.*use a number >= .* and <= "):
+            make_method(name, **{argument: value})
+    for value in (least, most):
+        problem = Shared()
+        method, services = built(name, problem, sgd, **{argument: value}), Services(problem, clip_norm=1e-3)
+        for seed in range(3):
+            report = method.update([batch_of(seed=seed)], services)
+            assert all(math.isfinite(weight) for weight in report.weights.values())
+        assert all(tensor.isfinite().all() for tensor in problem.parameters())
 
 
 @pytest.mark.parametrize(("name", "argument"), POSITIVE)

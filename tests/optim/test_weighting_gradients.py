@@ -228,6 +228,7 @@ def test_db_mtl_names_a_negative_loss() -> None:
     ("name", "arguments", "message"),
     [
         ("gradnorm", {"alpha": -1}, r"gradnorm\.alpha.*found -1"),
+        ("gradnorm", {"alpha": 5000.0}, r"gradnorm\.alpha: out of range; found 5000\.0; use a number >= 0 and <= 100"),
         ("gradnorm", {"learning_rate": 0}, r"gradnorm\.learning_rate.*> 0"),
         ("db_mtl", {"beta": 1}, r"db_mtl\.beta.*found 1.*< 1"),
         ("db_mtl", {"beta_sigma": -0.5}, r"db_mtl\.beta_sigma"),

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from medmtl.optim.checks import check_number
 from medmtl.optim.method import methods
 from medmtl.optim.weighting.frame import MEASURED, LossWeighting, weighting_info
-from medmtl.optim.weighting.learned import LearnedWeighting, check_learning_rate, values_of
+from medmtl.optim.weighting.learned import LearnedWeighting, check_exponent, check_learning_rate, values_of
 
 
 @methods.register("gls")
@@ -40,7 +39,7 @@ class ImpartialLossBalance(LearnedWeighting):
     It is twice `uw` with the sign of s turned. Losses must not be negative: the sum would have no lower bound.
 
     Args:
-        initial: First value of every s; 0 by default, the plain sum.
+        initial: First value of every s, from -50 to 50; 0 by default, the plain sum.
         learning_rate: Learning rate of s; that of the network when left out. Schedules act on it alike.
     """
 
@@ -55,7 +54,7 @@ class ImpartialLossBalance(LearnedWeighting):
     label = "log_scale"
 
     def __init__(self, *, initial: float = 0.0, learning_rate: float | None = None) -> None:
-        check_number("imtl_l.initial", initial)
+        check_exponent("imtl_l.initial", initial)
         check_learning_rate("imtl_l.learning_rate", learning_rate)
         self.initial = float(initial)
         self.learning_rate = learning_rate

@@ -43,7 +43,8 @@ class GradNorm(Method):
     A task's weight rests while it is absent. Losses must not be negative, and L_k(0) must be positive.
 
     Args:
-        alpha: Strength α >= 0 of the pull towards a common rate of progress; 0 makes the norms equal. 1.5 by default.
+        alpha: Strength α, from 0 to 100, of the pull towards a common rate of progress; 0 makes the norms equal. 1.5 by
+            default.
         learning_rate: Learning rate of u; that of the network when left out. Schedules act on it alike.
     """
 
@@ -59,7 +60,7 @@ class GradNorm(Method):
     )
 
     def __init__(self, *, alpha: float = 1.5, learning_rate: float | None = None) -> None:
-        check_number("gradnorm.alpha", alpha, least=0.0)
+        check_number("gradnorm.alpha", alpha, least=0.0, most=100.0)
         check_learning_rate("gradnorm.learning_rate", learning_rate)
         self.alpha = float(alpha)
         self.learning_rate = learning_rate

@@ -90,6 +90,15 @@ def check_learning_rate(where: str, value: float | None) -> None:
         check_number(where, value, above=0.0)
 
 
+def check_exponent(where: str, value: object) -> None:
+    """Accepts a number from -50 to 50: its exponential is a weight, and further out updates overflow or do nothing.
+
+    Raises:
+        ConfigError: Anything else.
+    """
+    check_number(where, value, least=-50.0, most=50.0)
+
+
 def set_slopes(scalars: Scalars, slopes: Mapping[str, float]) -> None:
     """Sets the gradients of the numbers; those without a slope get none."""
     for name, scalar in scalars.items():

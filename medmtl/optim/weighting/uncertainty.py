@@ -10,7 +10,7 @@ from medmtl.errors import ConfigError
 from medmtl.optim.checks import check_number
 from medmtl.optim.method import methods
 from medmtl.optim.weighting.frame import MEASURED, LossWeighting, check_flag, check_share, softmax, weighting_info
-from medmtl.optim.weighting.learned import LearnedWeighting, Scalars, check_learning_rate, values_of
+from medmtl.optim.weighting.learned import LearnedWeighting, Scalars, check_exponent, check_learning_rate, values_of
 
 _PAPER = "Kirchdorfer et al., GCPR 2024, arXiv 2408.07985"
 
@@ -22,7 +22,7 @@ class UncertaintyWeighting(LearnedWeighting):
     Losses must not be negative: the sum would have no lower bound, and the weight would grow for ever.
 
     Args:
-        initial: First value of every s.
+        initial: First value of every s, from -50 to 50.
         learning_rate: Learning rate of s; that of the network when left out. Schedules act on it alike.
     """
 
@@ -37,7 +37,7 @@ class UncertaintyWeighting(LearnedWeighting):
     label = "log_variance"
 
     def __init__(self, *, initial: float = 0.0, learning_rate: float | None = None) -> None:
-        check_number("uw.initial", initial)
+        check_exponent("uw.initial", initial)
         check_learning_rate("uw.learning_rate", learning_rate)
         self.initial = float(initial)
         self.learning_rate = learning_rate
