@@ -190,3 +190,9 @@ def test_the_box() -> None:
     weights = torch.tensor([9.0, -4.1])
     clamp_to_box([weights], [origin], 0.1)
     torch.testing.assert_close(weights, torch.tensor([3.0 + 0.1 * math.sqrt(12.5), -4.1]))
+
+
+def test_the_box_of_a_small_tensor_is_that_of_root_mean_square_one_hundredth() -> None:
+    weights = torch.tensor([1.0, -1.0, 0.0005])
+    clamp_to_box([weights], [torch.zeros(3)], 0.1)
+    torch.testing.assert_close(weights, torch.tensor([0.001, -0.001, 0.0005]))

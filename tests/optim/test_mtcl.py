@@ -227,6 +227,22 @@ def test_clamping_holds_weights_in_their_box() -> None:
     assert any(at_wall)
 
 
+def test_clamping_without_warm_up_lets_biases_leave_zero() -> None:
+    problem = Split()
+    biases = {name: p for name, p in problem.named_parameters() if name.endswith("bias")}
+    with torch.no_grad():
+        for parameter in biases.values():
+            parameter.zero_()
+    method, services = built("mtcl", problem, sgd_fast, clamp=0.5, flatness="none"), Services(problem)
+    for step in range(6):
+        method.update([batch_of(seed=step)], services)
+    largest = {name: float(parameter.detach().abs().max()) for name, parameter in biases.items()}
+    for name, size in largest.items():
+        before_a_norm = name.endswith(".0.bias")  # where group norm takes most of it away
+        assert size <= 0.005 * (1 + 1e-9), name
+        assert size > (0.0 if before_a_norm else 0.001), name
+
+
 def sgd_fast(named: Any) -> torch.optim.Optimizer:
     return torch.optim.SGD([p for _, p in named], lr=0.3)
 

@@ -14,6 +14,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+LEAST_SIZE = 0.01
+"""Smallest root mean square that a tensor counts with in a box: one of zeros, as biases begin, could never move."""
+
 _TINY = 1e-12
 
 
@@ -68,6 +71,8 @@ def noise_scale(tensor: Tensor, strength: float, *, relative: bool) -> Tensor:
 def clamp_to_box(parameters: Sequence[Tensor], origins: Sequence[Tensor], share: float) -> None:
     """Holds each entry within ``share`` times its tensor's root mean square around the origin, in place.
 
+    A root mean square below `LEAST_SIZE` counts as that.
+
     Args:
         parameters: What is moved back.
         origins: The middle of the box, of the same shapes.
@@ -75,7 +80,7 @@ def clamp_to_box(parameters: Sequence[Tensor], origins: Sequence[Tensor], share:
     """
     with torch.no_grad():
         for parameter, origin in zip(parameters, origins, strict=True):
-            width = share * origin.square().mean().sqrt()
+            width = share * origin.square().mean().sqrt().clamp_min(LEAST_SIZE)
             parameter.copy_(torch.minimum(torch.maximum(parameter, origin - width), origin + width))
 
 

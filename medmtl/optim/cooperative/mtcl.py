@@ -56,7 +56,8 @@ class MTCL(Method):
         target: What is perturbed: ``others``' features; one's ``own`` (with a network
             without lenders, the control that has flatness without cooperation); or the others' ``weights``.
         clamp: After the warm-up each weight stays within this share of its tensor's root mean square around its
-            value then (after F2M); none leaves them free.
+            value then (after F2M); none leaves them free. A root mean square below 0.01 counts as 0.01. Without warm-up
+            that holds biases, which begin at zero, within 0.01 times the share: warm up, or start from trained weights.
         warmup_steps: Updates of all sub-models together on Σ L_i, without perturbation.
         phase_steps: Updates of one task before the next one's turn.
         order: ``fixed``, ``reversed`` or ``random`` (a new permutation each round).
