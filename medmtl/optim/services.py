@@ -110,7 +110,7 @@ class Services:
         Args:
             window: The micro-batches.
             counts: The present tasks with their counts, from `counts`.
-            weights: The factor of each present task's mean loss.
+            weights: The factor of each task's mean loss; a present task without one is measured and not trained.
             measured: The result of `losses` for this window, whose forward is not repeated where it need not be.
             forward: Another forward pass than the problem's own.
 
@@ -125,9 +125,9 @@ class Services:
         ledger, factor = Ledger(), self._taker.factor
         for losses in self._passes(window, counts, measured, forward or self.problem.losses):
             ledger.add(losses)
-            if losses:
-                slopes = [factor * weights[task] / counts[task] for task in losses]
-                backward_of([loss.sum for loss in losses.values()], slopes)
+            if trained := [task for task in losses if task in weights]:
+                slopes = [factor * weights[task] / counts[task] for task in trained]
+                backward_of([losses[task].sum for task in trained], slopes)
         means = ledger.means(counts, self.reducer)
         if self.reducer.world > 1 or factor != 1.0:
             found = {name: p.grad for name, p in self._parameters.items() if p.grad is not None}

@@ -25,6 +25,7 @@ STEPS = 6
 PLAIN_THREE = ("equal", "mao", "pcgrad")
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in EVERY} | {
+    "fixed zero": ("fixed", {"weights": {"a": 1.0, "b": 0.5, "c": 0.0}}),
     "mao stream": ("mao", {"gradients": "stream"}),
     "mao shared": ("mao", {"momentum": "shared", "combine": "mean"}),
     "mtcl warm-up": ("mtcl", {"warmup_steps": 3}),

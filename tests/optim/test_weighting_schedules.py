@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from optim_toys import TASKS, Shared, assert_same, batch_of, built, run, sgd, weights_of
+from optim_toys import TASKS, Shared, adamw, assert_same, batch_of, built, rows_of, run, sgd, weights_of
 from torchjd.scalarization import DWA, STCH
 from torchjd.scalarization import Constant as Scalarization
 from weighting_toys import BATCHES, Constant, by_hand, ours, overflow
@@ -44,9 +44,32 @@ def test_normalized_factors_of_the_present_tasks_sum_to_one() -> None:
     assert report.weights == pytest.approx({"a": 0.25, "b": 0.75})
 
 
-def test_a_step_with_tasks_of_factor_zero_alone_is_finite() -> None:
+@pytest.mark.parametrize("micro", [1, 2])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_task_of_factor_zero_is_as_if_it_were_not_there(normalize: bool, micro: int) -> None:
+    """AdamW's decay and moments act on every parameter that has a gradient, and be it zero."""
+    full, removed = Shared(), Shared(("a", "b"))
+    weights, ends = {"a": 1.0, "b": 2.0, "c": 0.0}, []
+    for problem in (full, removed):
+        arguments = {"weights": {task: weights[task] for task in problem.tasks}, "normalize": normalize}
+        method, services = built("fixed", problem, adamw, **arguments), Services(problem)
+        batches = [batch_of(seed=seed, missing={"a": [0, 1, 2], "b": [0, 1, 2]}) for seed in range(4)]
+        windows = [[batch] if micro == 1 else [rows_of(batch, 0, 3), rows_of(batch, 3, 6)] for batch in batches]
+        ends.append([method.update(window, services) for window in windows])
+        moments = method.optimizers[0].state
+        assert {name for name, p in problem.named_parameters() if p not in moments} <= {
+            "heads.c.weight",
+            "heads.c.bias",
+        }
+    assert_same(weights_of(Shared().heads["c"]), weights_of(full.heads["c"]))
+    assert_same({k: v for k, v in weights_of(full).items() if "heads.c" not in k}, weights_of(removed), 1e-12)
+    assert all(set(report.losses) == set(TASKS) and report.weights["c"] == 0 for report in ends[0])
+
+
+@pytest.mark.parametrize("factory", [sgd, adamw])
+def test_a_step_with_tasks_of_factor_zero_alone_moves_nothing(factory) -> None:
     problem = Shared()
-    method = built("fixed", problem, sgd, weights={"a": 0, "b": 1, "c": 1}, normalize=True)
+    method = built("fixed", problem, factory, weights={"a": 0, "b": 1, "c": 1}, normalize=True)
     before = weights_of(problem)
     report = method.update([batch_of(missing={"b": range(6), "c": range(6)})], Services(problem))
     assert report.weights == {"a": 0.0}

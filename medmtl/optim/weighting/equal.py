@@ -28,7 +28,9 @@ class FixedWeights(LossWeighting):
     """Scalarization: the sum of the mean losses with factors chosen by hand, Σ w_k L_k.
 
     A grid of such factors is the strong baseline of every other method; tune the learning rate with it, because a
-    common factor of all tasks acts like one. A task of factor 0 is not trained, but its loss is still reported.
+    common factor of all tasks acts like one. A task of factor 0 is not trained: it has no part in the backward pass, and
+    what it alone reaches gets neither gradient nor decay. Its loss is still reported, so that its part of the network
+    runs, and batch norm there takes its statistics.
 
     Args:
         weights: The factor >= 0 of every task, by name, not all zero; 1 for all when left out.
@@ -53,6 +55,9 @@ class FixedWeights(LossWeighting):
     def _weights(self, tasks: tuple[str, ...], means: Mapping[str, float]) -> dict[str, float]:
         factors = self.factors or dict.fromkeys(tasks, 1.0)
         return fixed_weights({task: factors[task] for task in tasks}, normalize=self.normalize)
+
+    def _trained(self, weights: Mapping[str, float]) -> Mapping[str, float]:
+        return {task: weight for task, weight in weights.items() if weight}
 
 
 def fixed_weights(factors: Mapping[str, float], *, normalize: bool) -> dict[str, float]:

@@ -44,6 +44,10 @@ class LossWeighting(Method):
             means: Their mean losses over the window; empty unless the method `measures`.
         """
 
+    def _trained(self, weights: Mapping[str, float]) -> Mapping[str, float]:
+        """The weights of the tasks that take part in the backward pass; all of them unless a method leaves some out."""
+        return weights
+
     def _prepare(self, means: Mapping[str, float], weights: Mapping[str, float]) -> None:
         """Sets the gradients of learned numbers before the step."""
         return
@@ -60,7 +64,7 @@ class LossWeighting(Method):
         means = measured.means if measured else {}
         check_losses(self.info.name, means, self.accepts)
         weights = self._weights(tuple(counts), means)
-        losses = services.backward(window, counts, weights, measured=measured)
+        losses = services.backward(window, counts, self._trained(weights), measured=measured)
         check_losses(self.info.name, losses, self.accepts)
         self._prepare(losses, weights)
         done = services.commit(self.optimizers)
