@@ -14,6 +14,8 @@ import torch
 from balancing_nets import Net, Step, adamw
 from torch import nn
 
+# Rescale 1, LibMTL's default, divides the direction of `cagrad` (rescale 0) by 1 + c²: one product,
+# nothing to the times that are compared here, but directions must not be compared without it.
 _SETTINGS: dict[str, dict[str, Any]] = {"MGDA": {"mgda_gn": "none"}, "CAGrad": {"calpha": 0.5, "rescale": 1}}
 
 

@@ -186,6 +186,13 @@ def test_cagrad_agrees_with_the_library_to_its_solver_s_tolerance(tasks: int, c:
         torch.testing.assert_close(direction("cagrad", rows, c=c), CAGrad(c)(rows), rtol=0, atol=2e-4)
 
 
+@pytest.mark.parametrize("solver", ["exact", "clarabel"])
+def test_cagrad_is_not_rescaled(solver: str) -> None:
+    """Equal gradients are their own mean and every mixture of them: 1 + c times one, without LibMTL's 1/(1 + c²)."""
+    rows = torch.tensor([[3.0, -4.0]] * 3, dtype=torch.float64)
+    torch.testing.assert_close(direction("cagrad", rows, c=0.5, solver=solver), 1.5 * rows[0], rtol=1e-5, atol=0)
+
+
 def test_cagrad_stays_in_its_ball_improves_the_worst_task_and_may_conflict() -> None:
     rows = torch.tensor([[1.0, 0.0], [-10.0, 1.0]]).double()
     mean, found = rows.mean(0), direction("cagrad", rows, c=0.5)

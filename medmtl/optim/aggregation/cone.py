@@ -80,6 +80,10 @@ def cagrad(*, c: float = 0.5, norm_eps: float = 1e-4, solver: str = "exact") -> 
     With g_0 the mean gradient and φ = c² |g_0|²: w minimizes ⟨g_w, g_0⟩ + √φ |g_w| over the simplex, g_w = Σ w_k g_k,
     and the direction is g_0 + √φ/|g_w| g_w. c = 0 is the mean gradient; no promise not to conflict for c < 1.
 
+    That is the direction as the paper and TorchJD have it, LibMTL's ``rescale 0``: K equal gradients become 1 + c times one of
+    them. LibMTL's default, ``rescale 1``, divides it by 1 + c² (1.25 at c = 0.5), ``rescale 2`` by 1 + c. Either is a factor
+    on shared parameters alone: nothing to an Adam but for eps, a smaller learning rate there to SGD.
+
     Args:
         c: Radius of the ball around the mean gradient, relative to its length, at least 0. Default 0.5.
         norm_eps: Where |g_w|, relative to the length of all gradients together, is smaller, no direction is left and
