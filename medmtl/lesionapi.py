@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from medmtl.errors import ConfigError
 from medmtl.evaluation import Counting, HitRule
 from medmtl.evaluation.froc import Duplicates
 from medmtl.evaluation.lesions import OtherClass
 from medmtl.lesionfiles.candidatetable import OutsideField
 from medmtl.lesionfiles.difference import DifferenceOptions
 from medmtl.lesionfiles.extraction import Extraction, Method
+from medmtl.lesionfiles.kinds import check_texts, file_path, items
 from medmtl.lesionfiles.masktruth import MissingMasks
 from medmtl.lesionfiles.options import LesionOptions
 from medmtl.lesionfiles.truth import TruthOptions
@@ -29,7 +32,7 @@ def lesions(
     out: str | Path | None = None,
     against: str | Path | None = None,
     beside: Mapping[str, str | Path] | None = None,
-    rules: Sequence[str | HitRule] = ("peak_in_lesion",),
+    rules: str | HitRule | Sequence[str | HitRule] = ("peak_in_lesion",),
     classes: Sequence[str] = (),
     images: str | Path | None = None,
     split: str | None = None,
@@ -49,7 +52,7 @@ def lesions(
     other_class: OtherClass = "false_positive",
     duplicates: Duplicates = "neither",
     lenient: bool = False,
-    rates: Sequence[float] = (1.0, 2.0, 5.0, 10.0),
+    rates: float | Sequence[float] = (1.0, 2.0, 5.0, 10.0),
     sizes: Sequence[float] | bool = False,
     image_threshold: float | None = None,
     draws: int = 2000,
@@ -62,7 +65,8 @@ def lesions(
 ) -> LesionResult:
     """Scores candidates, or heat maps, against lesions.
 
-    Coordinates are original pixels, 0-based pixel centers: the center of the first pixel is (0, 0).
+    Coordinates are original pixels, 0-based pixel centers: the center of the first pixel is (0, 0). Where a list is asked
+    for, one text, number or rule stands for a list of one.
 
     Args:
         candidates: A table (CSV, Parquet, JSON) with the columns image, class, x, y, score and optionally radius or mask;
@@ -114,17 +118,17 @@ def lesions(
         MedmtlError: What is wrong with the files or the options; nothing is written then.
     """
     options = LesionOptions(
-        rules=tuple(rules),
-        classes=tuple(classes),
+        rules=items(rules),
+        classes=items(classes),
         truth=TruthOptions(
-            _path(images),
+            _path("--images", images),
             split,
-            _path(pictures),
+            _path("--pictures", pictures),
             missing_masks,
             lesion_values,
-            tuple(exclude),
-            tuple(ignore),
-            _path(anatomy),
+            items(exclude),
+            items(ignore),
+            _path("--anatomy", anatomy),
         ),
         extraction=Extraction(extract, threshold, min_distance, limit, missing_values),
         outside_field=outside_field,
@@ -132,8 +136,8 @@ def lesions(
         other_class=other_class,
         duplicates=duplicates,
         lenient=lenient,
-        rates=tuple(rates),
-        sizes=sizes if isinstance(sizes, bool) else tuple(sizes),
+        rates=items(rates),
+        sizes=sizes if isinstance(sizes, bool) else items(sizes),
         image_threshold=image_threshold,
         draws=draws,
         seed=seed,
@@ -144,7 +148,13 @@ def lesions(
     )
     progress = Progress(quiet=quiet)
     return evaluate_lesions(
-        candidates, truth, out=out, against=against, beside=beside, options=options, progress=progress
+        file_path("candidates", candidates),
+        file_path("--truth", truth),
+        out=_path("--out", out),
+        against=_path("--against", against),
+        beside=_named(beside),
+        options=options,
+        progress=progress,
     )
 
 
@@ -155,7 +165,7 @@ def lesion_difference(
     out: str | Path | None = None,
     classes: Sequence[str] = (),
     rule: str | None = None,
-    rates: Sequence[float] = (1.0, 2.0, 5.0, 10.0),
+    rates: float | Sequence[float] = (1.0, 2.0, 5.0, 10.0),
     lenient: bool = False,
     draws: int = 2000,
     seed: int = 0,
@@ -179,10 +189,18 @@ def lesion_difference(
     Raises:
         MedmtlError: What is wrong with the folders or the options; nothing is written then.
     """
-    options = DifferenceOptions(tuple(classes), rule, tuple(rates), Counting(lenient), draws, seed)
+    options = DifferenceOptions(items(classes), rule, items(rates), Counting(lenient), draws, seed)
     sides = [[part] if isinstance(part, str | Path) else list(part) for part in (evaluations, against)]
     return _difference(*sides, out=out, options=options)
 
 
-def _path(value: str | Path | None) -> Path | None:
-    return None if value is None else Path(value)
+def _path(option: str, value: Any) -> Path | None:
+    return None if value is None else file_path(option, value)
+
+
+def _named(beside: Any) -> dict[str, Path]:
+    if not isinstance(beside, Mapping | None):
+        found, remedy = f"a {type(beside).__name__}", "give candidates by the name of their row, as {NAME: FILE}"
+        raise ConfigError("rows need names", where="--beside", found=found, remedy=remedy)
+    check_texts("--beside", beside or {})
+    return {name: file_path("--beside", path) for name, path in (beside or {}).items()}

@@ -21,6 +21,10 @@ _CHUNK = 2_000_000
 """Rows of pairs measured at a time, which bounds the memory."""
 
 
+class AreasNeededError(EvaluationError):
+    """A hit rule compares areas, and the candidates are points."""
+
+
 @dataclass(frozen=True, eq=False)
 class Pairs:
     """Candidates and regions that meet; ``cost`` orders the regions of a candidate, the lowest first.
@@ -122,7 +126,7 @@ class Encounters:
         """Pairs that share pixels; the cost is their number with its sign turned.
 
         Raises:
-            EvaluationError: The candidates are points without regions or radii.
+            AreasNeededError: The candidates are points without regions or radii.
         """
         table = self.areas_needed
         found = _touching(table.box, self.candidates.image, self.table.box, self.image)
@@ -142,10 +146,10 @@ class Encounters:
         """The candidates' pixels.
 
         Raises:
-            EvaluationError: The candidates are points without regions or radii.
+            AreasNeededError: The candidates are points without regions or radii.
         """
         if self.candidates.table is None:
-            raise EvaluationError(
+            raise AreasNeededError(
                 "this hit rule compares areas, and the candidates are points",
                 remedy="give candidates a mask or a radius each, or choose peak_in_lesion or center_distance",
             )

@@ -76,7 +76,7 @@ def assemble(
         notes=notes,
         facts=_facts(result, truth, sources),
         classes=tuple(pair.name for pair in pairs),
-        shown_rate=options.show_rate,
+        shown_rate=float(options.show_rate),
     )
     return Evaluation(result, scored, images, pairs, provenance, facts, counting)
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from medmtl.errors import ConfigError
 from medmtl.evaluation import Candidates, components, peaks
+from medmtl.lesionfiles.kinds import check_number
 
 Field = npt.NDArray[np.bool_]
 Method = Literal["peaks", "components"]
@@ -72,14 +73,12 @@ class Extraction:
                     raise ConfigError("components know no such option", where=name, remedy="leave it, or use peaks")
 
     def _check_numbers(self) -> None:
-        for name, value, least in (
-            ("--threshold", self.threshold, -math.inf),
-            ("--min-distance", self.min_distance, 0.0),
-            ("--limit", self.limit, 1),
-        ):
-            if value is not None and not (math.isfinite(value) and value >= least):
-                bound = f" of at least {least:g}" if math.isfinite(least) else ""
-                raise ConfigError("not a usable number", where=name, found=value, remedy=f"give a finite number{bound}")
+        if self.threshold is not None:
+            check_number("--threshold", self.threshold)
+        if self.min_distance is not None:
+            check_number("--min-distance", self.min_distance, least=0)
+        if self.limit is not None:
+            check_number("--limit", self.limit, least=1, whole=True)
 
     @property
     def caption(self) -> str:

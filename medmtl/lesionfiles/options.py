@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from numbers import Real
+from typing import get_args
 
 from medmtl.errors import ConfigError
 from medmtl.evaluation import Counting, HitRule
 from medmtl.evaluation.froc import Duplicates
 from medmtl.evaluation.lesions import OtherClass
 from medmtl.lesionfiles.candidatetable import OutsideField
-from medmtl.lesionfiles.extraction import Extraction
+from medmtl.lesionfiles.extraction import Extraction, Method
 from medmtl.lesionfiles.figures import FigureOptions
+from medmtl.lesionfiles.kinds import check_choice, check_flag, check_number, check_rule, check_texts
+from medmtl.lesionfiles.masktruth import MissingMasks
 from medmtl.lesionfiles.ruletexts import parse_rule, rule_text
 from medmtl.lesionfiles.scoring import ScoreOptions
 from medmtl.lesionfiles.truth import TruthOptions
@@ -65,12 +67,15 @@ class LesionOptions:
 
 
 def checked_rules(options: LesionOptions) -> tuple[HitRule, ...]:
-    """The hit rules, after all numbers were looked at.
+    """The hit rules, after all choices and numbers were looked at: a call from Python may hold anything.
 
     Raises:
-        ConfigError: A choice is impossible, or a rule is named twice.
+        ConfigError: A choice is unknown or of a wrong kind, a number impossible, or a rule is named twice.
     """
+    _check_choices(options)
     _check_numbers(options)
+    for rule in options.rules:
+        check_rule(rule)
     rules = tuple(parse_rule(rule) if isinstance(rule, str) else rule for rule in options.rules)
     texts = [rule_text(rule) for rule in rules]
     if not rules or len(set(texts)) < len(texts):
@@ -79,34 +84,49 @@ def checked_rules(options: LesionOptions) -> tuple[HitRule, ...]:
     return rules
 
 
+def _check_choices(options: LesionOptions) -> None:
+    """Values that mean one of a few things, texts, and yes or no."""
+    truth, extraction = options.truth, options.extraction
+    check_choice("--outside-field", options.outside_field, get_args(OutsideField))
+    check_choice("--other-class", options.other_class, get_args(OtherClass))
+    check_choice("--duplicates", options.duplicates, get_args(Duplicates))
+    check_choice("--missing-masks", truth.missing_masks, get_args(MissingMasks))
+    if extraction.method is not None:
+        check_choice("--extract", extraction.method, get_args(Method))
+    check_texts("--class", options.classes)
+    check_texts("--exclude", truth.exclude)
+    check_texts("--ignore", truth.ignore)
+    check_texts("--split", [] if truth.split is None else [truth.split])
+    check_texts("--lesion-values", [] if truth.lesion_values is None else [truth.lesion_values])
+    check_flag("--lenient", options.lenient)
+    check_flag("--sanity", options.sanity)
+    check_flag("--diaretdb1", options.diaretdb1)
+    check_flag("--overlays", options.overlays)
+    check_flag("--missing-values", extraction.missing_values)
+
+
 def _check_numbers(options: LesionOptions) -> None:
-    checks: list[tuple[str, Sequence[float], float]] = [
-        ("--rate", options.rates, 0.0),
-        ("--show-rate", [options.show_rate], 0.0),
-        ("--min-area", [options.min_area], 1),
-        ("--draws", [options.draws], 1),
-        ("--seed", [options.seed], 0),
-    ]
-    for name, values, least in checks:
-        for value in values:
-            if not (math.isfinite(value) and value >= least and (value > 0 or name not in {"--rate", "--show-rate"})):
-                bound = "above 0" if name in {"--rate", "--show-rate"} else f"of at least {least:g}"
-                raise ConfigError("not a usable number", where=name, found=value, remedy=f"give a number {bound}")
+    for rate in options.rates:
+        check_number("--rate", rate, above=0)
+    check_number("--show-rate", options.show_rate, above=0)
+    check_number("--min-area", options.min_area, least=1, whole=True)
+    check_number("--draws", options.draws, least=1, whole=True)
+    check_number("--seed", options.seed, least=0, whole=True)
+    if options.image_threshold is not None:
+        check_number("--image-threshold", options.image_threshold)
     _check_sizes(options)
     if not options.rates or len(set(options.rates)) < len(options.rates):
         raise ConfigError("rates must be different", where="--rate", found=options.rates, remedy="name each rate once")
 
 
 def _check_sizes(options: LesionOptions) -> None:
-    edges = [] if isinstance(options.sizes, bool) else list(options.sizes)
-    rising = all(low < high for low, high in pairwise(edges))
-    if not isinstance(options.sizes, bool) and (len(edges) < 2 or not rising or edges[0] < 0):
+    if isinstance(options.sizes, bool):
+        return
+    edges = list(options.sizes)
+    numbers = all(isinstance(edge, Real) and not isinstance(edge, bool) for edge in edges)
+    if not numbers or len(edges) < 2 or edges[0] < 0 or not all(low < high for low, high in pairwise(edges)):
         remedy = "give at least two rising numbers of pixels, such as 0 50 500 inf"
         raise ConfigError("not edges of areas", where="--size-edge", found=edges, remedy=remedy)
-    threshold = options.image_threshold
-    if threshold is not None and not math.isfinite(threshold):
-        remedy = "give a finite score"
-        raise ConfigError("not a usable number", where="--image-threshold", found=threshold, remedy=remedy)
 
 
 def score_options(rules: tuple[HitRule, ...], options: LesionOptions) -> ScoreOptions:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from medmtl.errors import ConfigError, EvaluationError
+from medmtl.errors import ConfigError
 from medmtl.evaluation import Candidates, Findings, HitRule, Matches, Metric, Targets, bootstrap_mean
 from medmtl.evaluation.classification import named
+from medmtl.evaluation.encounters import AreasNeededError
 from medmtl.evaluation.lesions import MatchPool, OtherClass, match_images
 from medmtl.lesionfiles.figures import FigureOptions, class_figures
 from medmtl.lesionfiles.gathering import GatheredImage
@@ -60,7 +61,7 @@ def score(images: Sequence[GatheredImage], pairs: Sequence[Pair], options: Score
         options: How.
 
     Raises:
-        EvaluationError: A rule compares areas and the candidates are points.
+        ConfigError: A rule compares areas and the candidates are points.
     """
     return tuple(one for pair in pairs for one in _score_class(images, pair, pairs, options))
 
@@ -141,7 +142,7 @@ def _matched(pool: MatchPool, rule: HitRule, options: ScoreOptions, name: str) -
     """The matches of a row; None for a row of points under a rule that compares areas."""
     try:
         return match_images(pool, rule=rule, other_class=options.other_class)
-    except EvaluationError as error:
+    except AreasNeededError as error:
         if name:
             return None
         remedy = "give candidates a radius or mask, cut maps by --extract components, or choose a rule of points"
