@@ -29,14 +29,9 @@ def coco_truth(path: Path, content: Mapping[str, Any], images: ImageIndex | None
     Raises:
         ManifestError: The file misses something, or contradicts itself.
     """
-    names = {item.get("id"): str(item.get("name", "")) for item in _items(path, content, "categories")}
-    listed = {item.get("id"): item for item in _items(path, content, "images")}
+    names = {key: _coco_name(path, item) for key, item in _by_id(path, content, "categories").items()}
+    listed = _by_id(path, content, "images")
     own = [_coco_image(path, item, pictures) for item in listed.values()]
-    if len(own) != len(content["images"]):
-        remedy = "give each image an id of its own"
-        raise ManifestError(
-            "the same image id twice", where=path, found=f"{len(content['images'])} images", remedy=remedy
-        )
     index = images or ImageIndex.of(own)
     numbers = {key: index.find(image.id) for key, image in zip(listed, own, strict=True)}
     boxes: list[list[float]] = []
@@ -68,9 +63,40 @@ def _items(path: Path, content: Mapping[str, Any], key: str) -> list[dict[str, A
     return items
 
 
+def _by_id(path: Path, content: Mapping[str, Any], key: str) -> dict[Any, dict[str, Any]]:
+    """The objects of a list by their ids, by which annotations name them."""
+    found: dict[Any, dict[str, Any]] = {}
+    for row, item in enumerate(_items(path, content, key), start=1):
+        name, one = item.get("id"), _ONE[key]
+        if not _is_id(name):
+            remedy = "give a number or a text as id"
+            raise ManifestError(f"no usable id of the {one}", where=f"{path}, {one} {row}", found=name, remedy=remedy)
+        if name in found:
+            remedy = f"give each {one} an id of its own"
+            raise ManifestError(f"the same {one} id twice", where=f"{path}, {one} {row}", found=name, remedy=remedy)
+        found[name] = item
+    return found
+
+
+_ONE = {"images": "image", "categories": "category"}
+
+
+def _is_id(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and value == value  # NaN is nobody's id
+    return number or (isinstance(value, str) and bool(value))
+
+
+def _coco_name(path: Path, item: Mapping[str, Any]) -> str:
+    name = item.get("name")
+    if isinstance(name, bool) or not isinstance(name, str | int) or not str(name):
+        remedy = "each category needs a name"
+        raise ManifestError("a category that says too little", where=path, found=dict(item), remedy=remedy)
+    return str(name)
+
+
 def _coco_image(path: Path, item: Mapping[str, Any], pictures: Path) -> EvaluatedImage:
     name, sides = item.get("file_name"), (item.get("height"), item.get("width"))
-    if not isinstance(name, str) or not name or not all(isinstance(side, int) and side > 0 for side in sides):
+    if not isinstance(name, str) or not name or not all(type(side) is int and side > 0 for side in sides):
         remedy = "each image needs file_name, width and height"
         raise ManifestError("an image that says too little", where=path, found=dict(item), remedy=remedy)
     size = (int(sides[0] or 0), int(sides[1] or 0))
@@ -86,8 +112,8 @@ def _coco_box(place: str, item: Mapping[str, Any]) -> list[float]:
         remedy = "outline each lesion on its own"
         raise ManifestError("an annotation of a crowd is no lesion", where=place, found="iscrowd", remedy=remedy)
     try:
-        x, y, width, height = (float(value) for value in box or ())
-    except (TypeError, ValueError):
+        x, y, width, height = (float(value) for value in (box if isinstance(box, list) else ()))
+    except (TypeError, ValueError, OverflowError):
         x = math.nan
     if not math.isfinite(x) or not all(map(math.isfinite, (y, width, height))) or width <= 0 or height <= 0:
         raise ManifestError("not a box", where=place, found=box, remedy="give bbox as [x, y, width, height] above zero")
@@ -106,7 +132,8 @@ def _coco_keys(
     place: str, item: Mapping[str, Any], images: Mapping[Any, int | None], names: Mapping[Any, str]
 ) -> tuple[int | None, str]:
     for key, known in (("image_id", images), ("category_id", names)):
-        if item.get(key) not in known:
+        name = item.get(key)
+        if not _is_id(name) or name not in known:
             remedy = "every annotation names an image and a category of the file"
-            raise ManifestError(f"unknown {key}", where=place, found=item.get(key), remedy=remedy)
+            raise ManifestError(f"unknown {key}", where=place, found=name, remedy=remedy)
     return images[item["image_id"]], names[item["category_id"]]

@@ -225,7 +225,11 @@ def _from_json(path: Path, content: Any, what: str, keys: Sequence[str]) -> Colu
     header = dict.fromkeys(str(name) for record in records for name in record)
     cells = {name: tuple(_text(record.get(name)) for record in records) for name in header}
     if not records and isinstance(extra, dict):
-        cells = dict.fromkeys(extra.get("columns", ()), ())
+        named = extra.get("columns", [])
+        if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+            remedy = "give a list of names, or leave it out"
+            raise ManifestError('"columns" names no columns', where=path, found=_kind(named), remedy=remedy)
+        cells = dict.fromkeys(named, ())
     return Columns(path, "record", tuple(range(1, len(records) + 1)), cells, extra)
 
 

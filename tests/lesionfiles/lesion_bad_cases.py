@@ -379,6 +379,22 @@ file(
     candidates="c.json",
     more=("--class", "ex="),
 )
+for _name, _columns in (
+    ("a number", 5),
+    ("nothing", None),
+    ("a text", "image"),
+    ("lists", [["image"]]),
+    ("objects", [{}]),
+):
+    file(
+        "candidates",
+        f"JSON whose columns are {_name}",
+        "c.json",
+        {"candidates": [], "columns": _columns},
+        "c.json",
+        '"columns" names no columns',
+        candidates="c.json",
+    )
 file("candidates", "empty file", "c.csv", b"", "the candidate table is empty", candidates="c.csv")
 file(
     "candidates",
@@ -803,12 +819,23 @@ coco("unknown category", lambda c: c["annotations"][1].update(category_id=77), "
 coco("not a box", lambda c: c["annotations"][1].update(bbox=[1, 2, 3]), "annotation 2", "not a box")
 coco("a box without width", lambda c: c["annotations"][1].update(bbox=[1, 2, 0, 3]), "annotation 2", "not a box")
 coco("a box of words", lambda c: c["annotations"][1].update(bbox=["a", 2, 2, 3]), "annotation 2", "not a box")
+coco("a box beyond all numbers", lambda c: c["annotations"][1].update(bbox=[10**400, 2, 2, 3]), "not a box")
+coco("a box that is one text", lambda c: c["annotations"][1].update(bbox="1234"), "annotation 2", "not a box")
+coco("a width that is true", lambda c: c["images"][0].update(width=True), "an image that says too little")
 coco("a crowd", lambda c: c["annotations"][1].update(iscrowd=1), "annotation 2", "a crowd is no lesion")
 coco("neither ignored nor not", lambda c: c["annotations"][1].update(ignore="maybe"), "annotation 2", "found maybe")
 coco("ignored by a list", lambda c: c["annotations"][1].update(ignore=[1]), "annotation 2", "neither 1 nor 0")
 coco("no size", lambda c: c["images"][0].pop("width"), "an image that says too little")
 coco("another size", lambda c: c["images"][0].update(width=50), "another size than told", "40x30", "50x30")
 coco("the same id twice", lambda c: c["images"][1].update(id=0), "the same image id twice")
+coco("an image's id is a list", lambda c: c["images"][1].update(id=[1]), "image 2", "no usable id", "found [1]")
+coco("no id of an image", lambda c: c["images"][1].pop("id"), "image 2", "no usable id")
+coco("a category's id is an object", lambda c: c["categories"][1].update(id={}), "category 2", "no usable id")
+coco("an image_id is a list", lambda c: c["annotations"][1].update(image_id=[1]), "annotation 2", "unknown image_id")
+coco("a category_id is an object", lambda c: c["annotations"][1].update(category_id={}), "unknown category_id")
+coco("two categories of one id", lambda c: c["categories"][1].update(id=1), "the same category id twice", "found 1")
+coco("a category without name", lambda c: c["categories"][1].pop("name"), "a category that says too little")
+coco("a category's name is a list", lambda c: c["categories"][1].update(name=["he"]), "says too little", "['he']")
 coco("the same name twice", lambda c: c["images"][1].update(file_name="a.png"), "the same image twice", "'a'")
 
 # --- places without candidates ---
