@@ -15,6 +15,9 @@ import numpy.typing as npt
 from medmtl.errors import EvaluationError
 from medmtl.evaluation.intervals import BoolArray
 
+_BLOCK = 2**22
+"""Pixels of a disc that are measured at a time."""
+
 
 @dataclass(frozen=True, eq=False)
 class Region:
@@ -128,9 +131,16 @@ class Region:
         (top, bottom), (left, right) = (
             _span(c - radius, c + radius, size) for c, size in ((y, shape[0]), (x, shape[1]))
         )
-        rows, columns = np.arange(top, bottom)[:, None], np.arange(left, right)[None, :]
-        under = (rows == math.floor(y + 0.5)) & (columns == math.floor(x + 0.5))
-        return cls(top, left, ((rows - y) ** 2 + (columns - x) ** 2 <= radius**2) | under, (x, y), radius)
+        columns, middle = np.arange(left, right)[None, :], math.floor(x + 0.5)
+        mask = np.empty((bottom - top, right - left), dtype=bool)
+        step = max(
+            1, _BLOCK // max(right - left, 1)
+        )  # distances of a whole large disc would take eight times its memory
+        for start in range(top, bottom, step):
+            rows = np.arange(start, min(start + step, bottom))[:, None]
+            under = (rows == math.floor(y + 0.5)) & (columns == middle)
+            mask[rows[:, 0] - top] = ((rows - y) ** 2 + (columns - x) ** 2 <= radius**2) | under
+        return cls(top, left, mask, (x, y), radius)
 
     @classmethod
     def point(cls, x: float, y: float, shape: tuple[int, int]) -> Region:
@@ -146,6 +156,17 @@ class Region:
         """
         found = cls.circle(x, y, 0.0, shape)
         return cls(found.top, found.left, found.mask, found.center)
+
+
+def clipped_pixels(ends: tuple[float, float, float, float], shape: tuple[int, int]) -> int:
+    """How many pixels the crop of a box or circle takes in memory.
+
+    Args:
+        ends: Of the box: x0, y0, x1, y1.
+        shape: Of the image, (H, W).
+    """
+    (top, bottom), (left, right) = _span(ends[1], ends[3], shape[0]), _span(ends[0], ends[2], shape[1])
+    return (bottom - top) * (right - left)
 
 
 def _span(low: float, high: float, size: int) -> tuple[int, int]:

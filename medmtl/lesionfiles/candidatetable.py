@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,12 @@ from medmtl.data.masks import read_mask_for
 from medmtl.errors import ImageError, ManifestError
 from medmtl.evaluation import Candidates
 from medmtl.evaluation.intervals import FloatArray
-from medmtl.evaluation.regions import Region
-from medmtl.explanation.candidates import COLUMNS, COORDINATES
+from medmtl.evaluation.regions import Region, clipped_pixels
+from medmtl.explanation.candidates import COLUMNS
+from medmtl.lesionfiles.candidatechecks import check_coordinates, check_regions, without_copies
 from medmtl.lesionfiles.columns import Columns, read_columns
 from medmtl.lesionfiles.images import ImageIndex, Shape
+from medmtl.lesionfiles.limits import FARTHEST, REGION_PIXELS
 
 NEEDED = ("image", "class", "x", "y", "score")
 OPTIONAL = ("radius", "mask", "area", "area_px")
@@ -74,19 +77,19 @@ class CandidateTable:
         if not len(table) and not table.cells:  # a JSON list without records: nothing was found
             table = Columns(table.path, table.unit, (), dict.fromkeys(NEEDED, ()), table.extra)
         table.require(NEEDED, "candidates")
-        table, repeated = _without_copies(table)
+        table, repeated = without_copies(table)
         notes = (*table.unread(_KNOWN, (*NEEDED, *OPTIONAL)), *repeated)
-        _check_coordinates(table)
+        check_coordinates(table)
         rows, skipped = _grouped(table, index)
-        radius = table.numbers("radius", least=0, optional=True)
-        _check_regions(table, radius)
+        radius = table.numbers("radius", least=0, far=FARTHEST, optional=True)
+        check_regions(table, radius)
         area = "area_px" if "area_px" in table.cells else "area"
         return cls(
             table,
             rows,
             tuple(dict.fromkeys(table.filled("class", "name the class in every row"))),
-            table.numbers("x"),
-            table.numbers("y"),
+            table.numbers("x", far=FARTHEST),
+            table.numbers("y", far=FARTHEST),
             table.numbers("score"),
             radius,
             table.numbers(area, least=0, optional=True),
@@ -117,6 +120,7 @@ class CandidateTable:
             self._check_inside(rows, shape)
         if field is not None and outside != "count":
             rows = self._in_field(rows, field, outside)
+        self._check_size(rows, shape)
         chosen = np.array(rows, dtype=np.int64)
         points = self.x[chosen], self.y[chosen], self.score[chosen]
         regions = None if self.masks is None else tuple(self._region(row, shape) for row in rows)
@@ -154,6 +158,16 @@ class CandidateTable:
                 "a candidate outside its image", where=self.table.place(row), found=found, remedy=remedy
             )
 
+    def _check_size(self, rows: Sequence[int], shape: Shape) -> None:
+        """Refuses discs whose pixels no memory holds; those of images of known size end with the image."""
+        sizes = [row for row in rows if self.radius[row] > math.sqrt(REGION_PIXELS) / 2]
+        for row, radius in zip(sizes, self.radius[sizes].tolist(), strict=True):
+            ends = (self.x[row] - radius, self.y[row] - radius, self.x[row] + radius, self.y[row] + radius)
+            if clipped_pixels(ends, shape) > REGION_PIXELS:
+                remedy = "correct its radius, or tell the size of its image (width and height in --images)"
+                found, where = f"radius {radius:g}", self.table.place(row)
+                raise ManifestError("a candidate too large to be held", where=where, found=found, remedy=remedy)
+
     def _in_field(self, rows: tuple[int, ...], field: Field, outside: OutsideField) -> tuple[int, ...]:
         chosen = list(rows)
         x, y = (np.floor(part[chosen] + 0.5).astype(np.int64) for part in (self.x, self.y))
@@ -180,39 +194,6 @@ class CandidateTable:
                 remedy=remedy,
             )
         return region
-
-
-def _without_copies(table: Columns) -> tuple[Columns, tuple[str, ...]]:
-    """What ``medmtl lesions`` wrote holds each candidate once a rule: the rows of one rule are all candidates."""
-    if not {"rule", "outcome"} <= set(table.cells) or not len(table):
-        return table, ()
-    rules = table.filled("rule", "this is a table of outcomes, which names the rule in every row")
-    if len(set(rules)) == 1:
-        return table, ()
-    kept = [row for row, rule in enumerate(rules) if rule == rules[0]]
-    note = f"{table.path.name} holds each candidate once for each of {len(set(rules))} rules: those of {rules[0]} were read"
-    return table.take(kept), (note,)
-
-
-def _check_regions(table: Columns, radius: FloatArray) -> None:
-    """Refuses a table in which some candidates have a region and others have none: no rule can treat both alike."""
-    bare = [not mask and not np.isfinite(size) for mask, size in zip(table.column("mask"), radius, strict=True)]
-    if not all(bare):
-        name = "radius" if "radius" in table.cells else "mask"
-        rows = [row for row, empty in enumerate(bare) if empty]
-        table.refuse(
-            rows, name, "is empty, and other rows have a region", "give a radius or a mask in every row, or in none"
-        )
-
-
-def _check_coordinates(table: Columns) -> None:
-    """Refuses a table that says that its coordinates are others than ours."""
-    wrong = [row for row, text in enumerate(table.column("coordinates")) if text not in ("", COORDINATES)]
-    table.refuse(wrong, "coordinates", "tells of other coordinates", f"give {COORDINATES}")
-    told = table.extra.get("coordinates", COORDINATES)
-    if told != COORDINATES:
-        remedy = f"give {COORDINATES}"
-        raise ManifestError("other coordinates", where=table.path, found=f"'{told}'", remedy=remedy)
 
 
 def _grouped(table: Columns, index: ImageIndex) -> tuple[dict[tuple[int, str], tuple[int, ...]], int]:

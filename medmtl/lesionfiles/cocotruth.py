@@ -11,6 +11,7 @@ import numpy as np
 
 from medmtl.errors import ManifestError
 from medmtl.lesionfiles.images import EvaluatedImage, ImageIndex
+from medmtl.lesionfiles.limits import FARTHEST
 from medmtl.lesionfiles.shapetruth import BOX, IGNORE, ShapeTruth, ignored_note, row_tuples
 
 
@@ -96,8 +97,8 @@ def _coco_name(path: Path, item: Mapping[str, Any]) -> str:
 
 def _coco_image(path: Path, item: Mapping[str, Any], pictures: Path) -> EvaluatedImage:
     name, sides = item.get("file_name"), (item.get("height"), item.get("width"))
-    if not isinstance(name, str) or not name or not all(type(side) is int and side > 0 for side in sides):
-        remedy = "each image needs file_name, width and height"
+    if not isinstance(name, str) or not name or not all(type(side) is int and 0 < side <= FARTHEST for side in sides):
+        remedy = f"each image needs file_name, width and height, whole numbers from 1 to {FARTHEST}"
         raise ManifestError("an image that says too little", where=path, found=dict(item), remedy=remedy)
     size = (int(sides[0] or 0), int(sides[1] or 0))
     identity = Path(name).stem
@@ -117,6 +118,9 @@ def _coco_box(place: str, item: Mapping[str, Any]) -> list[float]:
         x = math.nan
     if not math.isfinite(x) or not all(map(math.isfinite, (y, width, height))) or width <= 0 or height <= 0:
         raise ManifestError("not a box", where=place, found=box, remedy="give bbox as [x, y, width, height] above zero")
+    if max(map(abs, (x, y, width, height))) > FARTHEST:
+        remedy = "give original pixels"
+        raise ManifestError(f"a box beyond {FARTHEST} pixels", where=place, found=box, remedy=remedy)
     return [x - 0.5, y - 0.5, x + width - 0.5, y + height - 0.5]
 
 

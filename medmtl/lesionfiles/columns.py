@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from math import inf, isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ class Columns:
         return texts
 
     def numbers(
-        self, name: str, *, least: float = -math.inf, above: float = -math.inf, optional: bool = False
+        self, name: str, *, least: float = -inf, above: float = -inf, far: float = inf, optional: bool = False
     ) -> FloatArray:
         """Finite numbers of a column.
 
@@ -93,6 +93,7 @@ class Columns:
             name: The column.
             least: Smallest number allowed.
             above: Numbers must lie above it.
+            far: Pixels beyond which no image reaches, on either side of 0.
             optional: An empty cell gives NaN.
 
         Raises:
@@ -102,11 +103,11 @@ class Columns:
         values = np.array([_number(text) for text in texts], dtype=np.float64).reshape(-1)
         blank = np.array([not text for text in texts], dtype=bool).reshape(-1)
         wrong = ~(np.isfinite(values) & (values >= least) & (values > above)) & ~(blank & optional)
-        bound = (
-            f" of at least {least:g}" if math.isfinite(least) else f" above {above:g}" if math.isfinite(above) else ""
-        )
+        bound = f" of at least {least:g}" if isfinite(least) else f" above {above:g}" if isfinite(above) else ""
         rows = np.flatnonzero(wrong).tolist()
         self.refuse(rows, name, f"does not hold a finite number{bound}", "write a number with a decimal point")
+        beyond = np.flatnonzero(np.abs(values) > far).tolist()
+        self.refuse(beyond, name, f"lies beyond {far:.0f} pixels, where no image reaches", "give original pixels")
         return values
 
     def flags(self, name: str, meaning: str) -> BoolArray:
@@ -175,7 +176,7 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        return math.nan
+        return nan
 
 
 def read_columns(path: Path, what: str, keys: Sequence[str] = ()) -> Columns:
@@ -227,15 +228,16 @@ def _from_json(path: Path, content: Any, what: str, keys: Sequence[str]) -> Colu
     if not records and isinstance(extra, dict):
         named = extra.get("columns", [])
         if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
-            remedy = "give a list of names, or leave it out"
-            raise ManifestError('"columns" names no columns', where=path, found=_kind(named), remedy=remedy)
+            raise ManifestError(
+                '"columns" names no columns', where=path, found=_kind(named), remedy="give a list of names"
+            )
         cells = dict.fromkeys(named, ())
     return Columns(path, "record", tuple(range(1, len(records) + 1)), cells, extra)
 
 
 def _text(value: Any) -> str:
     # Python reads NaN and Infinity in JSON as numbers, and as such they are refused where a number is asked for.
-    return repr(value) if isinstance(value, float) and not math.isfinite(value) else cell_text(value)
+    return repr(value) if isinstance(value, float) and not isfinite(value) else cell_text(value)
 
 
 def _kind(content: Any) -> str:

@@ -16,6 +16,7 @@ from medmtl.explanation.anatomy import Anatomy
 from medmtl.explanation.anatomy_table import read_anatomy
 from medmtl.lesionfiles.encoding import read_lesion_mask
 from medmtl.lesionfiles.images import Disc, EvaluatedImage, ImageIndex, Shape
+from medmtl.lesionfiles.limits import check_whole
 
 Field = npt.NDArray[np.bool_]
 DISC = "disc"
@@ -31,7 +32,7 @@ def excluded_places(image: EvaluatedImage, shape: Shape | None) -> Field | None:
         shape: Its height and width; None: not known.
 
     Raises:
-        EvaluationError: There are masks, and the size of the image is not known.
+        EvaluationError: There are masks, and the size of the image is not known, or too large.
         ImageError: A mask cannot be read, has another size, or holds values of unknown meaning.
     """
     references = [reference for reference in image.excluded.values() if reference is not None]
@@ -41,6 +42,7 @@ def excluded_places(image: EvaluatedImage, shape: Shape | None) -> Field | None:
         remedy = "give its picture, or columns width and height in --images"
         what = f"the size of the image '{image.id}' is not known, so no mask can be laid over it"
         raise EvaluationError(what, where="--exclude", found=", ".join(image.excluded), remedy=remedy)
+    check_whole(image, shape, "masks of places", "leave --exclude")
     return np.asarray(np.any([_place(reference, shape) for reference in references], axis=0))
 
 

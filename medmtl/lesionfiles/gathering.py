@@ -16,11 +16,13 @@ from medmtl.lesionfiles.exclusion import excluded_places, outside
 from medmtl.lesionfiles.fields import EffectiveField, Origin
 from medmtl.lesionfiles.images import EvaluatedImage, Shape
 from medmtl.lesionfiles.lesiontruth import Truth
+from medmtl.lesionfiles.limits import check_whole, memory_error
 from medmtl.lesionfiles.pairing import Pair
 from medmtl.lesionfiles.sanity import sanity_rows, trick_rows
 from medmtl.lesionfiles.sources import CandidateSource
 
 Field = npt.NDArray[np.bool_]
+_POINTS = "evaluate points only: --no-sanity, and rules that compare no areas"
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,26 @@ def gather(
     Raises:
         ManifestError: A candidate or a lesion lies outside its image.
         ImageError: A map, mask or picture is wrong.
-        EvaluationError: There is no lesion in all of the truth.
+        EvaluationError: There is no lesion in all of the truth, or an image is too large for memory.
     """
-    images = tuple(_gathered(truth, source, rows, pairs, options, number) for number in track)
+    images = tuple(_fitting(truth, source, rows, pairs, options, number) for number in track)
     _check_lesions(images, pairs)
     return images
+
+
+def _fitting(
+    truth: Truth,
+    source: CandidateSource,
+    rows: Mapping[str, CandidateSource],
+    pairs: Sequence[Pair],
+    options: GatherOptions,
+    number: int,
+) -> GatheredImage:
+    """One image, or a word on which one it is that memory does not hold."""
+    try:
+        return _gathered(truth, source, rows, pairs, options, number)
+    except MemoryError:
+        raise memory_error(truth.index.images[number], truth.shape(number)) from None
 
 
 def _gathered(
@@ -146,6 +163,7 @@ def _with_rows(
     if not (options.covered or options.flagged or options.sanity):
         return gathered
     image = gathered.image
+    check_whole(image, gathered.shape, "rows that know nothing and shares of the field", _POINTS)
     picture = image.pixels() if options.sanity or inside is None else None
     effective = EffectiveField.of(inside, picture, gathered.shape)
     where, gathered = effective.mask, replace(gathered, origin=effective.origin)

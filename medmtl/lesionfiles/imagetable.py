@@ -12,6 +12,7 @@ from medmtl.data.samples import Sample, local_path
 from medmtl.errors import ManifestError, suggestion
 from medmtl.lesionfiles.columns import Columns
 from medmtl.lesionfiles.images import EvaluatedImage, ImageIndex, Shape, stem
+from medmtl.lesionfiles.limits import FARTHEST
 
 _PLAIN = ("image", "id", "patient", "site", "fov", "width", "height", "split")
 
@@ -107,7 +108,7 @@ _PASSED = ("dataset", "laterality")
 
 
 def _sizes(table: Columns) -> list[Shape | None]:
-    sides = [table.numbers(name, least=1, optional=True) for name in ("height", "width")]
+    sides = [table.numbers(name, least=1, far=FARTHEST, optional=True) for name in ("height", "width")]
     half = [row for row, pair in enumerate(zip(*sides, strict=True)) if np.isfinite(pair).sum() == 1]
     table.refuse(half, "width", "and 'height' need each other", "fill both or none")
     return [None if np.isnan(height) else (int(height), int(width)) for height, width in zip(*sides, strict=True)]

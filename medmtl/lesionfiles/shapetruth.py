@@ -11,10 +11,11 @@ import numpy as np
 from medmtl.errors import ManifestError
 from medmtl.evaluation import Targets
 from medmtl.evaluation.intervals import BoolArray, FloatArray
-from medmtl.evaluation.regions import Region
+from medmtl.evaluation.regions import Region, clipped_pixels
 from medmtl.lesionfiles.columns import Columns
 from medmtl.lesionfiles.images import EvaluatedImage, ImageIndex, Shape
 from medmtl.lesionfiles.lesiontruth import Field, Truth
+from medmtl.lesionfiles.limits import FARTHEST, REGION_PIXELS
 
 BOX, CIRCLE, POINT = ("x0", "y0", "x1", "y1"), ("x", "y", "radius"), ("x", "y")
 IGNORE = "ignore"
@@ -71,7 +72,18 @@ class ShapeTruth(Truth):
             remedy = "give original pixels, 0-based pixel centers"
             raise ManifestError("a lesion outside its image", where=self.places[row], found=found, remedy=remedy)
         if len(values) == len(BOX):
-            return Region.box(values[0], values[1], values[2], values[3], shape)
+            ends = (values[0], values[1], values[2], values[3])
+        else:
+            radius = values[2] if len(values) == len(CIRCLE) else 0.0
+            ends = (x - radius, y - radius, x + radius, y + radius)
+        if clipped_pixels(ends, shape) > REGION_PIXELS:
+            found = f"a box of {ends[2] - ends[0]:g} x {ends[3] - ends[1]:g} pixels around it"
+            remedy = (
+                "correct it, or tell the size of its image (width and height in --images), beyond which nothing counts"
+            )
+            raise ManifestError("a lesion too large to be held", where=self.places[row], found=found, remedy=remedy)
+        if len(values) == len(BOX):
+            return Region.box(*ends, shape)
         return Region.circle(x, y, values[2], shape) if len(values) == len(CIRCLE) else Region.point(x, y, shape)
 
 
@@ -92,7 +104,7 @@ def table_truth(table: Columns, images: ImageIndex | None) -> ShapeTruth:
     table.require(["image", "class"], "lesions")
     names = table.filled("image", "name the image in every row")
     filled = _lesions(table, form)
-    columns = [filled.numbers(name, above=0.0 if name == "radius" else -math.inf) for name in form]
+    columns = [filled.numbers(name, above=0.0 if name == "radius" else -math.inf, far=FARTHEST) for name in form]
     _check_boxes(filled, columns, form)
     index = images or _own_images(table, names)
     numbers = _numbered(filled, index)

@@ -38,6 +38,13 @@ def test_a_circle_is_the_pixels_within_its_radius_and_the_one_under_its_center(x
     np.testing.assert_array_equal(table.paint(SHAPE) > 0, expected)
 
 
+@pytest.mark.parametrize("block", [1, 20, 33, 10**6])
+def test_a_circle_is_the_same_however_few_pixels_are_measured_at_a_time(block, monkeypatch):
+    whole = full(Region.circle(4.5, 6.25, 5.1, SHAPE), SHAPE)
+    monkeypatch.setattr("medmtl.evaluation.regions._BLOCK", block)
+    np.testing.assert_array_equal(full(Region.circle(4.5, 6.25, 5.1, SHAPE), SHAPE), whole)
+
+
 @given(numbers, numbers, st.floats(0, 6), st.floats(0, 6))
 def test_a_box_is_the_pixels_with_their_centers_in_it(x, y, width, height):
     found = full(Region.box(x, y, x + width, y + height, SHAPE), SHAPE)

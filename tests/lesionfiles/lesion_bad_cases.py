@@ -908,6 +908,67 @@ change(
     truth="boxes.csv",
 )
 
+# --- sizes beyond all memory ---
+
+
+def unsized(world: LesionWorld) -> None:
+    """Images of which no size is known."""
+    for path in world.folder.glob("?.png"):
+        path.unlink()
+
+
+def circles(name: str, row: dict[str, Any], *says: str) -> None:
+    def run(world: LesionWorld) -> None:
+        unsized(world)
+        rows = [
+            {"image": image, "class": label, "x": 4, "y": 4, "radius": 3} for image in IMAGES for label in ("ex", "he")
+        ]
+        rows[2] |= row
+        world.put("t.csv", csv_bytes(rows))
+
+    change("sizes", name, run, "t.csv, line 4", *says, truth="t.csv")
+
+
+circles("a lesion as large as a city", {"radius": 1e6}, "a lesion too large to be held", "width and height in --images")
+circles("a lesion beyond all numbers", {"radius": 1e300}, "column 'radius' lies beyond 1000000000 pixels")
+circles("a lesion far out", {"x": 1e20}, "column 'x' lies beyond 1000000000 pixels")
+boxed(
+    "a box as large as a city",
+    lambda w: (unsized(w), w.boxes.append({"image": "d", "class": "ex", "x0": 0, "y0": 0, "x1": 1e6, "y1": 1e6})),
+    "boxes.csv, line 7",
+    "a lesion too large to be held",
+)
+change(
+    "sizes",
+    "a candidate as large as a city",
+    lambda w: (
+        unsized(w),
+        several("radius", 2)(w),
+        w.candidates[3].update(radius=1e6),
+        w.boxes.append({"image": "d", "class": ""}),
+    ),
+    "candidates.csv, line 5",
+    "a candidate too large to be held",
+    "found radius 1e+06",
+    more=("--rule", "any_overlap"),
+    truth="boxes.csv",
+)
+cell("sizes", "a candidate far out", "x", -1e12, "column 'x' lies beyond", "original pixels")
+change(
+    "sizes",
+    "an image too large for rows that know nothing",
+    lambda w: (unsized(w), w.images[1].update(width=10**7, height=10**7)),
+    "images.csv, line 3",
+    "too large to be held as a whole",
+    "10000000x10000000 pixels",
+    "--no-sanity",
+    more=("--images", "IMAGES"),
+    truth="boxes.csv",
+)
+imaged("a width beyond all numbers", lambda w: w.images[1].update(width=1e300), "images.csv, line 3", "column 'width'")
+coco("a width beyond all images", lambda c: c["images"][0].update(width=10**12), "an image that says too little")
+coco("a box far out", lambda c: c["annotations"][1].update(bbox=[1e30, 1, 2, 3]), "annotation 2", "beyond")
+
 # --- output, comparison ---
 change(
     "output",

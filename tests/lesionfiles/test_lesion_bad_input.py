@@ -86,3 +86,37 @@ def test_unknown_sizes_are_a_note(tmp_path: Path):
     result = medmtl.lesions(world.path("candidates.csv"), world.path("boxes.csv"), draws=20)
     assert any("size of 4 images is not known" in note for note in result.notes)
     assert result.result.tasks[0].metrics[0].n == 3
+
+
+def test_points_on_images_of_any_size_need_no_memory(tmp_path: Path):
+    """A whole slide has more pixels than a mask could hold; lesions and candidates there are small."""
+    world = LesionWorld.make(tmp_path / "world")
+    for path in world.folder.glob("?.png"):
+        path.unlink()
+    for row in world.images:
+        row.update(width=400_000, height=300_000)
+    for row in world.boxes:
+        row.update(x0=row["x0"] + 250_000, x1=row["x1"] + 250_000)
+    for row in world.candidates:
+        row.update(x=row["x"] + 250_000)
+    world.write()
+    files = world.path("candidates.csv"), world.path("boxes.csv")
+    for images in (world.path("images.csv"), None):
+        if images is None:
+            world.boxes.append({"image": "d", "class": ""})
+            world.write()
+        result = medmtl.lesions(*files, images=images, sanity=False, draws=20)
+        assert result.matches["ex", "peak_in_lesion"][0].outcome.tolist() == [1, 2, 0, 1]
+
+
+def test_an_image_that_memory_does_not_hold_is_named(tmp_path: Path, monkeypatch, capfd: pytest.CaptureFixture[str]):
+    world = LesionWorld.make(tmp_path / "world")
+
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("medmtl.lesionfiles.gathering.sanity_rows", full)
+    assert run(world.command()) == 2
+    said = capfd.readouterr().err
+    assert "manifest.csv, line 2: memory does not suffice for this image; found 40x30 pixels" in said
+    assert not world.out.exists()
