@@ -17,6 +17,8 @@ from medmtl.evaluation.intervals import BoolArray, FloatArray, IntArray
 from medmtl.evaluation.region_table import RegionTable
 from medmtl.evaluation.runs import expand
 
+_BEYOND = 2.0**40
+"""Further out than any pixel or point."""
 _CHUNK = 2_000_000
 """Rows of pairs measured at a time, which bounds the memory."""
 
@@ -117,7 +119,7 @@ class Encounters:
         ends = [np.floor(center[:, 1] - reach), np.ceil(center[:, 1] + reach)]
         ends += [np.floor(center[:, 0] - reach), np.ceil(center[:, 0] + reach)]
         box = np.array([np.floor(pool.y), np.ceil(pool.y), np.floor(pool.x), np.ceil(pool.x)]).astype(np.int64)
-        candidate, region = _touching(box, pool.image, np.array(ends).astype(np.int64), self.image)
+        candidate, region = _touching(box, pool.image, _whole(np.array(ends)), self.image)
         away = np.hypot(pool.x[candidate] - center[region, 0], pool.y[candidate] - center[region, 1])
         return Pairs(candidate, region, away).kept(away <= reach[region])
 
@@ -158,10 +160,14 @@ class Encounters:
 
 def _reach(point: FloatArray, under: IntArray, tolerance: float) -> tuple[IntArray, IntArray]:
     """First and last pixel with its center within the tolerance of a point, or under it."""
-    low, high = (
-        np.asarray(part).astype(np.int64) for part in (np.ceil(point - tolerance), np.floor(point + tolerance))
-    )
+    ends = np.ceil(point - tolerance), np.floor(point + tolerance)
+    low, high = (_whole(part) for part in ends)
     return np.minimum(low, under), np.maximum(high, under)
+
+
+def _whole(ends: FloatArray) -> IntArray:
+    """Ends of boxes as whole numbers: an endless reach goes beyond all pixels, and no conversion turns its sign."""
+    return np.clip(ends, -_BEYOND, _BEYOND).astype(np.int64)
 
 
 def _touching(box: IntArray, image: IntArray, other: IntArray, other_image: IntArray) -> tuple[IntArray, IntArray]:

@@ -126,8 +126,10 @@ def random_discs(
     """
     inside = _field(field)
     drawn = random_candidates(inside, n, rng)
-    steps = np.arange(len(drawn)) * max(abs(image_score), 1.0) * 1e-12
-    return Candidates.points(drawn.x, drawn.y, image_score - steps, radius=_disc_radius(inside, share))
+    steps = np.arange(len(drawn)) * (max(abs(image_score), 1.0) * 1e-12)
+    # Of a score at the end of the range of float64 the steps would lead out of it: the discs begin a little higher then.
+    scores = max(image_score, -float(np.finfo(np.float64).max) + float(steps.max(initial=0.0))) - steps
+    return Candidates.points(drawn.x, drawn.y, scores, radius=_disc_radius(inside, share))
 
 
 def covered_share(candidates: Sequence[Candidates], fields: Sequence[npt.ArrayLike]) -> float:

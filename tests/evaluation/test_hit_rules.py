@@ -97,6 +97,19 @@ def test_bad_rules_are_refused_in_one_line(rule, parameters, words):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("reach", [1e3, 1e9, 1e18, 1e19, 1e20, 1e300])
+def test_an_endless_reach_hits_all_that_is_there(reach):
+    mask = np.zeros((20, 20), np.uint8)
+    mask[2:5, 2:5] = 1
+    targets, points = lesion_targets(mask), Candidates.points([15, 0], [15, 19], [1.0, 0.5])
+    for rule, parameters in (
+        ("peak_in_lesion", {"tolerance": reach}),
+        ("center_distance", {"factor": reach}),
+        ("center_distance", {"r_min": reach}),
+    ):
+        assert match(points, targets, rule, **parameters).outcome.tolist() == [1, 2]
+
+
 def test_bad_matches_are_refused():
     points, targets = Candidates.points([1], [1], [1]), lesion_targets(np.ones((3, 3)))
     with pytest.raises(EvaluationError, match="the candidates are points"):

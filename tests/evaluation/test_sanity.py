@@ -132,3 +132,11 @@ def test_models_peaks_as_discs_gain_without_a_guard_only():
 def test_bad_input_is_refused(call):
     with pytest.raises(EvaluationError):
         call()
+
+
+@pytest.mark.parametrize("score", [1e308, 1.79e308, -1.79e308, np.finfo(np.float64).max, -np.finfo(np.float64).max])
+def test_random_discs_of_the_largest_scores_are_finite_and_in_order(score):
+    found = random_discs(np.ones((30, 40), bool), score, 50, np.random.default_rng(0))
+    assert len(found) == 50
+    assert np.isfinite(found.score).all()
+    assert (np.diff(found.score) < 0).all()

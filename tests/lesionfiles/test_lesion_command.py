@@ -850,3 +850,19 @@ def test_what_is_excluded_is_part_of_the_inputs(world):
         for name in ("one", "two")
     ]
     assert digests[0] != digests[1]
+
+
+@pytest.mark.parametrize("factor", [1e308, -1e308])
+def test_scores_near_the_end_of_numbers_are_scores(factor, world):
+    """Rows that know nothing follow the highest score of the image, and must not overflow where it does not."""
+    for row in world.candidates:
+        row["score"] *= factor
+    world.write()
+    result = medmtl.lesions(world.path("candidates.csv"), world.path("manifest.csv"), draws=20)
+    order = (-world_scores(world)).argsort()
+    assert result.matches["ex", "peak_in_lesion"][0].score.tolist() == world_scores(world)[order].tolist()
+
+
+def world_scores(world: LesionWorld) -> np.ndarray:
+    rows = [row for row in world.candidates if (row["image"], row["class"]) == ("a", "ex")]
+    return np.array([row["score"] for row in rows])
