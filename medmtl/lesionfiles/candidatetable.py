@@ -145,6 +145,17 @@ class CandidateTable:
         radius = np.nan_to_num(self.radius[rows])
         return float((self.y[rows] + radius).max()), float((self.x[rows] + radius).max())
 
+    def outside(self, number: int, label: str, field: Field) -> int:
+        """How many candidates of one image and class lie outside the field of view.
+
+        Args:
+            number: Number of the image.
+            label: Class.
+            field: Its field of view, shape (H, W).
+        """
+        rows = self.rows.get((number, label), ())
+        return len(rows) - len(self._in_field(rows, field, "drop"))
+
     def _check_inside(self, rows: Sequence[int], shape: Shape) -> None:
         height, width = shape
         x, y = self.x[list(rows)], self.y[list(rows)]

@@ -40,6 +40,7 @@ class GatheredImage:
         sanity: Candidates of detectors that know nothing, by row.
         tricks: Candidates that rules of overlap reward, by pair and row.
         excluded: How many candidates lay in places where none counts, by pair.
+        outside: How many candidates were left out because they lay outside the field of view, by pair.
         covered: Share of the field of view that the candidates' regions cover, by pair; of points none.
         flagged: The same of the candidates at or above the threshold of flagging.
         pictured: The picture is there.
@@ -56,6 +57,7 @@ class GatheredImage:
     sanity: Mapping[str, Candidates] = field(default_factory=dict)
     tricks: Mapping[str, Mapping[str, Candidates]] = field(default_factory=dict)
     excluded: Mapping[str, int] = field(default_factory=dict)
+    outside: Mapping[str, int] = field(default_factory=dict)
     covered: Mapping[str, float] = field(default_factory=dict)
     flagged: Mapping[str, float] = field(default_factory=dict)
     pictured: bool = False
@@ -151,6 +153,10 @@ def _gathered(
         dict(zip(rows, kept[1:], strict=True)),
         targets,
         excluded={name: len(candidates) - len(kept[0][name]) for name, candidates in found[0].items()},
+        outside={
+            pair.name: 0 if pair.candidates is None else source.dropped(number, pair.candidates, inside)
+            for pair in pairs
+        },
         pictured=image.picture is not None and image.picture.is_file(),
     )
     return gathered if known is None else _with_rows(gathered, inside, barred, pairs, options)

@@ -125,6 +125,9 @@ def _exclusion_notes(images: Sequence[GatheredImage], pairs: Sequence[Pair]) -> 
         notes.append(
             f"candidates on {' or '.join(names)} were left out: {counts}; a lesion that only they hit is missed"
         )
+    if any(image.outside[pair.name] for image in images for pair in pairs):
+        counts = ", ".join(f"{pair.name} {sum(image.outside[pair.name] for image in images)}" for pair in pairs)
+        notes.append(f"candidates outside the field of view were left out: {counts}")
     return notes
 
 

@@ -22,7 +22,9 @@ FROC_COLUMNS = [
     "class", "rule", "threshold", "found", "false", "sensitivity",
     "false_positives_per_image", "false_positives_per_lesion_free_image",
 ]  # fmt: skip
-IMAGE_COLUMNS = ["image", "class", "patient", "site", "width", "height", "lesions", "dropped", "candidates", "excluded"]
+IMAGE_COLUMNS = [
+    "image", "class", "patient", "site", "width", "height", "lesions", "dropped", "candidates", "excluded", "outside_field",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +137,10 @@ def froc_frame(outcomes: Sequence[Outcomes], counting: Counting) -> pd.DataFrame
 
 
 def image_frame(images: Sequence[GatheredImage], pairs: Sequence[Pair]) -> pd.DataFrame:
-    """A row an image and class, those without lesions or candidates included; ``lesions`` is empty where not known."""
+    """A row an image and class, those without lesions or candidates included; ``lesions`` is empty where not known.
+
+    ``excluded`` and ``outside_field`` count candidates that were left out: on excluded places, and outside the field of view.
+    """
     rows = []
     for image in images:
         size = (image.shape[1], image.shape[0]) if image.sized else (None, None)
@@ -143,6 +148,7 @@ def image_frame(images: Sequence[GatheredImage], pairs: Sequence[Pair]) -> pd.Da
             targets = image.targets[pair.name]
             known = (None, None) if targets is None else (targets.count, targets.dropped)
             who = (image.image.id, pair.name, image.image.patient, image.image.site)
-            rows.append([*who, *size, *known, len(image.candidates[pair.name]), image.excluded[pair.name]])
-    whole = dict.fromkeys(("width", "height", "lesions", "dropped", "candidates", "excluded"), "Int64")
+            counts = (len(image.candidates[pair.name]), image.excluded[pair.name], image.outside[pair.name])
+            rows.append([*who, *size, *known, *counts])
+    whole = dict.fromkeys(IMAGE_COLUMNS[4:], "Int64")
     return pd.DataFrame(rows, columns=IMAGE_COLUMNS).astype(whole)

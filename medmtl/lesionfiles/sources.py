@@ -55,6 +55,10 @@ class CandidateSource(Protocol):
         """Refuses a source that lacks something of these classes."""
         ...
 
+    def dropped(self, number: int, label: str, field: Field | None) -> int:
+        """How many candidates of one image and class are left out because they lie outside the field of view."""
+        ...
+
     def candidates(self, number: int, label: str, shape: Shape, field: Field | None, *, bounded: bool) -> Candidates:
         """Candidates of one image and class; ``bounded``: ``shape`` is the image's size and not a guess."""
         ...
@@ -97,6 +101,10 @@ class TableSource:
 
     def check(self, classes: Sequence[str]) -> None:
         """A table lacks nothing: an image without rows is one without candidates."""
+
+    def dropped(self, number: int, label: str, field: Field | None) -> int:
+        """How many candidates are left out because they lie outside the field of view and that was asked for."""
+        return self.table.outside(number, label, field) if field is not None and self.outside == "drop" else 0
 
     def candidates(self, number: int, label: str, shape: Shape, field: Field | None, *, bounded: bool) -> Candidates:
         """Candidates of one image and class."""
@@ -146,6 +154,10 @@ class MapSource:
             EvaluationError: With the image and the class.
         """
         self.maps.check(self.index, classes)
+
+    def dropped(self, number: int, label: str, field: Field | None) -> int:
+        """None: maps are cut inside the field of view only."""
+        return 0
 
     def candidates(self, number: int, label: str, shape: Shape, field: Field | None, *, bounded: bool) -> Candidates:
         """Candidates of one image and class.

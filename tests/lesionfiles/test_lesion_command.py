@@ -233,8 +233,15 @@ def test_candidates_outside_the_field(choice, world):
     for row in world.manifest:
         row["fov"] = "fov.png"
     world.write()
-    result = score(world, outside_field=choice)
-    assert len(result.matches["ex", "peak_in_lesion"][1].score) == (1 if choice == "drop" else 2)
+    world.candidates += [{"image": "b", "class": "he", "x": 1, "y": place, "score": 0.1} for place in (0, 1)]
+    world.write()
+    result = score(world, outside_field=choice, out=world.out)
+    dropped = choice == "drop"
+    assert len(result.matches["ex", "peak_in_lesion"][1].score) == (1 if dropped else 2)
+    note = "candidates outside the field of view were left out: ex 1, he 2"
+    assert (note in result.notes) == dropped
+    images = pd.read_csv(world.out / "images.csv").set_index(["image", "class"])["outside_field"]
+    assert images[images > 0].to_dict() == ({("b", "ex"): 1, ("b", "he"): 2} if dropped else {})
 
 
 def test_radius_and_mask_make_regions(world):
