@@ -16,13 +16,14 @@ from medmtl.evaluation.diaretdb1 import WEIGHTS
 from medmtl.evaluation.intervals import FloatArray
 from medmtl.lesionfiles.fields import EffectiveField, origins_text
 from medmtl.lesionfiles.gathering import GatheredImage
+from medmtl.lesionfiles.lesiontruth import Truth
 from medmtl.lesionfiles.pairing import Pair
 from medmtl.lesionfiles.sources import CandidateSource, MapSource, TableSource
 
 Field = npt.NDArray[np.bool_]
 _NOTE = (
     "DIARETDB1's own protocol. By image: the score is the share of the field of view that candidates flag; the image is ill if "
-    "it has a lesion. WER_R = ((1 - sensitivity) + R (1 - specificity)) / (1 + R), the least over thresholds; EER: equal error rate. "
+    "its truth marks any pixel, also of lesions that count neither way because they are too small or outside the field. WER_R = ((1 - sensitivity) + R (1 - specificity)) / (1 + R), the least over thresholds; EER: equal error rate. "
     "By pixel: every pixel of every field of view is a case, lesions that count neither way apart; no score is rounded. How the "
     "original treats pixels was not checked."
 )
@@ -53,11 +54,12 @@ def flag_threshold(source: CandidateSource, image_threshold: float | None) -> fl
 
 
 def official_table(
-    source: CandidateSource, images: Sequence[GatheredImage], pair: Pair, flag_from: float | None
+    truth: Truth, source: CandidateSource, images: Sequence[GatheredImage], pair: Pair, flag_from: float | None
 ) -> Table:
     """Error rates of one class by the protocol.
 
     Args:
+        truth: The lesions; that of an image is read again where none of its lesions counts.
         source: The candidates; heat maps are read again for the pixels, one at a time, two or three times, and with them
             the pictures in which the field of view has to be found.
         images: What was gathered, with the flagged shares.
@@ -66,13 +68,14 @@ def official_table(
 
     Raises:
         ConfigError: The candidates are points, which flag no pixel.
-        ImageError: A map or a picture cannot be read.
+        ImageError: A map, mask or picture cannot be read.
     """
-    known = [image for image in images if image.targets[pair.name] is not None]
+    numbers = [number for number, image in enumerate(images) if image.targets[pair.name] is not None]
+    known = [images[number] for number in numbers]
     if not all(pair.name in image.flagged for image in known):
         remedy = "cut maps by --extract components, or give candidates a radius or mask, and images whose size is known"
         raise ConfigError("points flag no pixels", where="--diaretdb1", found=source.kind, remedy=remedy)
-    ill = [targets.count > 0 for image in known if (targets := image.targets[pair.name]) is not None]
+    ill = [_ill(truth, images[number], pair, number) for number in numbers]
     rows = [{"by": "image"} | _cells(image_roc(ill, [image.flagged[pair.name] for image in known]))]
     if isinstance(source, MapSource) and pair.candidates is not None:
         rows.append({"by": "pixel"} | _cells(pixel_roc(_Pixels(source, images, pair))))
@@ -80,6 +83,18 @@ def official_table(
     who = "All candidates" if flag_from is None else f"Candidates of a score of at least {flag_from:g}"
     note = f"{_NOTE} {who} flag their pixels ({source.kind}). Fields of view of {len(known)} images: {fields}."
     return Table(f"diaretdb1.{pair.name}", f"DIARETDB1's protocol: {pair.name}", pd.DataFrame(rows), note)
+
+
+def _ill(truth: Truth, image: GatheredImage, pair: Pair, number: int) -> bool:
+    """Whether the truth marks any pixel, whatever the least area and the field of view leave of it."""
+    targets = image.targets[pair.name]
+    if targets is None:
+        return False
+    if targets.count or targets.dropped or not image.fielded:
+        return targets.count + targets.dropped > 0
+    # Lesions of masks that lie outside the field are cut away before they are counted.
+    whole = truth.targets(number, pair.truth, image.shape, None, 1)
+    return whole is not None and whole.count > 0
 
 
 def _cells(curve: OfficialRoc) -> dict[str, Any]:

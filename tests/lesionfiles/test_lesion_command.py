@@ -422,6 +422,32 @@ def test_pixels_that_count_neither_way_are_no_cases_of_the_protocol(world):
     assert large.loc["pixel", "healthy"] == every.loc["pixel", "healthy"]
 
 
+@pytest.mark.parametrize("why", ["too small", "outside the field"])
+@pytest.mark.parametrize("truth", ["manifest.csv", "boxes.csv"])
+def test_the_protocol_calls_an_image_ill_whatever_was_dropped(why, truth, world):
+    """Of class ex, image a has lesions of 16 and 15 pixels, and b has one of 9 at (10, 20)."""
+    whole_field(world)
+    rows = world.manifest if truth == "manifest.csv" else world.images
+    if why == "outside the field":
+        field = np.ones((HEIGHT, WIDTH), np.uint8)
+        field[18:, :14] = 0
+        Image.fromarray(field).save(world.folder / "half.png")
+        rows[1]["fov"] = "half.png"
+    world.write()
+    options = {
+        "extract": "components",
+        "threshold": 0.0,
+        "diaretdb1": True,
+        "min_area": 10 if why == "too small" else 1,
+    }
+    images = world.path("images.csv") if truth == "boxes.csv" else None
+    result = score(world, candidates="maps", truth=truth, images=images, classes=["ex"], **options)
+    assert [one.lesions for one in result.matches["ex", "peak_in_lesion"]] == [2, 0, 0, 0]
+    found = next(one for one in result.result.tasks[0].tables if one.name.startswith("diaretdb1"))
+    assert found.frame.set_index("by").loc["image", ["ill", "healthy"]].tolist() == [2, 2]
+    assert "also of lesions that count neither way" in found.note
+
+
 def world_mask(name: str) -> np.ndarray:
     return mask(name, "ex", 1)
 
