@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,7 @@ from medmtl.workflows.evidence import field_tensor, predicted_images
 from medmtl.workflows.ledger import Look, read_ledger, recorded_look
 from medmtl.workflows.trained import TrainedRun, open_trained, original_field
 
-OWN = "head"
-"""The name of the head's own maps among methods."""
+OWN = "head"  # the name of the head's own maps among methods
 
 MEASURES = {
     "pointing": "share of images whose highest pixel lies in a lesion of the class",
@@ -43,6 +42,8 @@ MEASURES = {
     "road": "half of how much more the logit falls without the highest pixels than without the lowest (logits)",
     "randomized": "rank correlation with the map of the same network with weights drawn anew: near 0 is good",
 }
+
+COLUMNS = ("method", "task", "lesion", "measure", "value", "low", "high", "images")
 
 
 @dataclass(frozen=True)
@@ -238,14 +239,12 @@ def _maps(view: TaskView, image: torch.Tensor, name: str, channels: Sequence[int
 
 def _summary(rows: pd.DataFrame, trained: TrainedRun) -> pd.DataFrame:
     settings = trained.folder.config.evaluation
-    found: list[Mapping[str, Any]] = []
+    found: list[dict[str, Any]] = []
     for (method, task, lesion), part in rows.groupby(["method", "task", "lesion"], sort=False):
         for measure in MEASURES:
             value = bootstrap_mean(
                 part[measure].to_numpy(), list(part["patient"]), draws=settings.bootstrap, seed=settings.seed
             )
-            known = int(part[measure].notna().sum())
-            cells = {"value": value.value, "low": value.low, "high": value.high, "images": known}
-            found.append({"method": method, "task": task, "lesion": lesion, "measure": measure, **cells})
-    columns = ["method", "task", "lesion", "measure", "value", "low", "high", "images"]
-    return pd.DataFrame(found, columns=columns)
+            row = (method, task, lesion, measure, value.value, value.low, value.high, int(part[measure].count()))
+            found.append(dict(zip(COLUMNS, row, strict=True)))
+    return pd.DataFrame(found, columns=list(COLUMNS))
