@@ -8,10 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 
 from medmtl.config import RunConfig, merge, parse_config
 from medmtl.data.synthetic import write_dataset
 from medmtl.progress import Progress
+
+settings.register_profile(
+    "medmtl", deadline=None
+)  # how long an example takes says nothing of the code on a busy machine
+settings.load_profile("medmtl")
 
 
 @pytest.fixture(autouse=True, scope="session")
