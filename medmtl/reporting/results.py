@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,9 @@ def _config_hash(path: Path) -> str:
             "the configuration must be a mapping of keys", where=path, found=type(data).__name__, remedy=_RESTORE
         )
     kept = {key: value for key, value in _resolved(data).items() if key != "seed"}
+    start = (kept.get("model") or {}).get("start")
+    if start:  # each seed of a second step starts from the first step of that seed: NAME-3 where the seed is 3
+        kept["model"] = {**kept["model"], "start": re.sub(rf"-{data.get('seed', 0)}(?=/|$)", "-SEED", str(start))}
     settings = json.dumps(kept, sort_keys=True, default=str)
     return hashlib.sha256(settings.encode()).hexdigest()[:8]
 

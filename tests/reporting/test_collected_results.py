@@ -230,3 +230,13 @@ def test_a_key_that_is_newer_than_a_run_does_not_tell_it_apart(tmp_path):
         (run / "config.yaml").write_text(json.dumps(data))
     hashes = list(collect_results(runs)["config"])
     assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_seeds_that_start_from_the_first_step_of_their_own_are_one_configuration(tmp_path, result):
+    for seed, value in enumerate((0.5, 0.7)):
+        config = f"model: {{start: runs/first-{seed}/checkpoints/best.pt}}"
+        evaluate(make_run(tmp_path, f"two-{seed}", name="two", seed=seed, config=config), result, value)
+    other = "model: {start: runs/another-2/checkpoints/best.pt}"
+    evaluate(make_run(tmp_path, "two-2", name="two", seed=2, config=other), result, 0.9)
+    means = aggregate(collect_results(tmp_path.iterdir()))
+    assert sorted(zip(means["mean"].round(3), means["seeds"], strict=True)) == [(0.6, 2), (0.9, 1)]
