@@ -60,18 +60,14 @@ class Setup:
         check_files(self.cohort.validation, [target for task in self.tasks for target in task.aids])
 
     def _check_lenders(self) -> None:
-        lenders, method = self.config.model.cooperation.lenders, self.config.method
-        wanted = method.arguments.get("target", "others")
+        lenders = self.config.model.cooperation.lenders
+        wanted = self.config.method.arguments.get("target", "others")
         remedy = "--set method.target=own, or --set model.cooperation.lenders=trained"
         if wanted == "weights" and lenders == "untrained":
             what = "untrained copies lend, so that other weights of the encoders would change nothing"
             raise ConfigError(what, where="method.target", found=wanted, remedy=remedy)
-        if (
-            method.name == "mtcl"
-            and lenders == "none"
-            and wanted != "own"
-            and method.arguments.get("flatness") != "none"
-        ):
+        flat = getattr(self.method, "flatness", None)  # of methods that flatten anything
+        if lenders == "none" and flat is not None and flat.on and flat.target != "own":
             what = "nothing is lent, so that there is nothing of the others to be flat in"
             raise ConfigError(what, where="method.target", found=wanted, remedy=remedy)
 
