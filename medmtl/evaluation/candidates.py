@@ -55,7 +55,7 @@ def peaks(
     labels = _regional_maxima(values, inside & (values >= threshold), inside)
     rows, columns = np.nonzero(labels)
     rows, columns, _ = _region_points(rows, columns, labels[rows, columns])
-    free = ~_barred(barred, values.shape)[rows, columns]
+    free = _free(barred, values.shape, rows, columns)
     rows, columns = rows[free], columns[free]
     score = values[rows, columns]
     order = np.lexsort((columns, rows, -score))
@@ -109,8 +109,10 @@ def components(
     if score == "mean":
         scores = np.bincount(region, weights=heights) / table.area
     found = Candidates(x, y, scores, table.area.astype(np.float64), regions=table.regions())
-    places = _barred(barred, values.shape)
-    return found.take(~places[np.floor(y + 0.5).astype(np.int64), np.floor(x + 0.5).astype(np.int64)])
+    if barred is None:
+        return found
+    rows, columns = (np.floor(part + 0.5).astype(np.int64) for part in (y, x))
+    return found.take(_free(barred, values.shape, rows, columns))
 
 
 def random_candidates(valid: npt.ArrayLike, n: int, rng: np.random.Generator) -> Candidates:
@@ -140,11 +142,14 @@ def _checked(evidence: npt.ArrayLike, valid: npt.ArrayLike | None) -> tuple[Floa
     return np.where(inside, values, -np.inf), inside
 
 
-def _barred(barred: npt.ArrayLike | None, shape: tuple[int, ...]) -> BoolArray:
-    places = np.zeros(shape, dtype=bool) if barred is None else np.asarray(barred).astype(bool)
+def _free(barred: npt.ArrayLike | None, shape: tuple[int, ...], rows: IntArray, columns: IntArray) -> BoolArray:
+    """Which points lie outside of the barred places."""
+    if barred is None:
+        return np.ones(len(rows), dtype=bool)
+    places = np.asarray(barred).astype(bool)
     if places.shape != shape:
         raise EvaluationError("map and barred places need one shape (H, W)", found=f"{shape} and {places.shape}")
-    return places
+    return np.asarray(~places[rows, columns])
 
 
 def _regional_maxima(values: FloatArray, allowed: BoolArray, inside: BoolArray) -> IntArray:

@@ -16,7 +16,7 @@ from medmtl.lesionfiles.exclusion import excluded_places, outside
 from medmtl.lesionfiles.fields import EffectiveField, Origin
 from medmtl.lesionfiles.images import EvaluatedImage, Shape
 from medmtl.lesionfiles.lesiontruth import Truth
-from medmtl.lesionfiles.limits import check_whole, memory_error
+from medmtl.lesionfiles.limits import check_whole, told_of_memory
 from medmtl.lesionfiles.pairing import Pair
 from medmtl.lesionfiles.sanity import sanity_rows, trick_rows
 from medmtl.lesionfiles.sources import CandidateSource
@@ -108,24 +108,12 @@ def gather(
         ImageError: A map, mask or picture is wrong.
         EvaluationError: There is no lesion in all of the truth, or an image is too large for memory.
     """
-    images = tuple(_fitting(truth, source, rows, pairs, options, number) for number in track)
+    images = []
+    for number in track:
+        with told_of_memory(truth.index.images[number], truth.shape(number)):
+            images.append(_gathered(truth, source, rows, pairs, options, number))
     _check_lesions(images, pairs)
-    return images
-
-
-def _fitting(
-    truth: Truth,
-    source: CandidateSource,
-    rows: Mapping[str, CandidateSource],
-    pairs: Sequence[Pair],
-    options: GatherOptions,
-    number: int,
-) -> GatheredImage:
-    """One image, or a word on which one it is that memory does not hold."""
-    try:
-        return _gathered(truth, source, rows, pairs, options, number)
-    except MemoryError:
-        raise memory_error(truth.index.images[number], truth.shape(number)) from None
+    return tuple(images)
 
 
 def _gathered(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from medmtl.errors import EvaluationError
 from medmtl.lesionfiles.images import EvaluatedImage, Shape
 
@@ -33,13 +36,24 @@ def check_whole(image: EvaluatedImage, shape: Shape, why: str, remedy: str) -> N
         )
 
 
-def memory_error(image: EvaluatedImage, shape: Shape | None) -> EvaluationError:
-    """The error for an image that does not fit into memory.
+@contextmanager
+def told_of_memory(image: EvaluatedImage, shape: Shape | None) -> Iterator[None]:
+    """Around work on one image: names it where it does not fit into memory.
 
     Args:
         image: The image.
         shape: Its height and width, where known.
+
+    Raises:
+        EvaluationError: Memory does not suffice.
     """
+    try:
+        yield
+    except MemoryError:
+        raise _memory_error(image, shape) from None
+
+
+def _memory_error(image: EvaluatedImage, shape: Shape | None) -> EvaluationError:
     found = "a size that is not known" if shape is None else f"{shape[1]}x{shape[0]} pixels"
     remedy = "check its width and height, evaluate points only (--no-sanity, --min-area 1), or use a larger machine"
     return EvaluationError("memory does not suffice for this image", where=image.place, found=found, remedy=remedy)

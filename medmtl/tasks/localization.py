@@ -21,7 +21,7 @@ from medmtl.optim import TaskLoss
 from medmtl.tasks.base import Task, tasks
 from medmtl.tasks.inference_config import InferenceConfig
 from medmtl.tasks.labels import auc_figures, label_thresholds
-from medmtl.tasks.localization_candidates import DiscConfig, as_discs, calibration_scores, map_candidates
+from medmtl.tasks.localization_candidates import DiscConfig, image_candidates
 from medmtl.tasks.localization_config import LocalizationConfig
 from medmtl.tasks.localization_figures import localization_findings, localization_row
 from medmtl.tasks.localization_losses import (
@@ -169,11 +169,8 @@ class Localization(Task[LocalizationConfig, LocalizationPrediction, Localization
     def _prediction(
         self, maps: npt.NDArray[np.float32], logits: npt.NDArray[np.float32], field: Place, excluded: Place | None
     ) -> LocalizationPrediction:
-        settings, stride = self.config.candidates, self.config.stride
-        taken = [map_candidates(one, settings, field, excluded=excluded) for one in maps]
-        cut = settings.threshold is not None
-        scores = tuple(calibration_scores(one, settings, field, excluded) for one in maps) if cut else None
-        return LocalizationPrediction(maps, logits, tuple(as_discs(one, settings, stride) for one in taken), scores)
+        found, scores = image_candidates(maps, self.config.candidates, self.config.stride, field, excluded)
+        return LocalizationPrediction(maps, logits, found, scores)
 
     def restore(self, prediction: LocalizationPrediction, geometry: Geometry) -> LocalizationPrediction:
         """Candidates in original pixels; the maps stay in the view's, for whoever wants to draw them."""

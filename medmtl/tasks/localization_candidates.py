@@ -98,23 +98,41 @@ class CandidateConfig(Block):
         return f"Candidates: {', '.join(said)}; lesions there count as missed." if said else ""
 
 
+def image_candidates(
+    maps: npt.NDArray[np.floating], settings: CandidateConfig, stride: float, field: Mask, excluded: Mask | None
+) -> tuple[tuple[Candidates, ...], tuple[npt.NDArray[np.float64], ...] | None]:
+    """The candidates of each class's map, and the scores of :func:`calibration_scores` where the settings cut by a threshold.
+
+    Args:
+        maps: (C, H, W), logits.
+        settings: How candidates are taken.
+        stride: Pixels between the centres of neighbouring cells.
+        field: (H, W), the field of view.
+        excluded: (H, W), where none may lie besides the rim; None: nowhere.
+    """
+    barred = barred_places(field, settings, excluded)
+    taken = [as_discs(map_candidates(one, settings, field, barred=barred), settings, stride) for one in maps]
+    if settings.threshold is None:
+        return tuple(taken), None
+    return tuple(taken), tuple(calibration_scores(one, settings, field, barred) for one in maps)
+
+
 def map_candidates(
     evidence: npt.NDArray[np.floating],
     settings: CandidateConfig,
     field: Mask,
     threshold: float = -math.inf,
-    excluded: Mask | None = None,
+    barred: Mask | None = None,
 ) -> Candidates:
     """The candidates of one map.
 
     Args:
         evidence: (H, W), logits.
-        settings: How they are taken; where its ``disc`` lies is told by ``excluded``.
+        settings: How they are taken; where its ``rim`` and ``disc`` lie is told by ``barred``.
         field: (H, W), the field of view.
         threshold: Least score of a candidate, on top of the settings' own; regions are not cut anew.
-        excluded: (H, W), where none may lie besides the rim.
+        barred: (H, W), where none may lie, as :func:`barred_places` gives it.
     """
-    barred = _barred(field, settings, excluded)
     own = -math.inf if settings.threshold is None else settings.threshold
     if settings.kind == "peaks":
         return peaks(evidence, max(own, threshold), settings.min_distance, settings.limit, field, barred)
@@ -138,7 +156,7 @@ def as_discs(found: Candidates, settings: CandidateConfig, stride: float) -> Can
 
 
 def calibration_scores(
-    evidence: npt.NDArray[np.floating], settings: CandidateConfig, field: Mask, excluded: Mask | None = None
+    evidence: npt.NDArray[np.floating], settings: CandidateConfig, field: Mask, barred: Mask | None = None
 ) -> npt.NDArray[np.float64]:
     """Scores of the map's peaks without any threshold: what a fixed color scale is chosen on.
 
@@ -146,13 +164,21 @@ def calibration_scores(
         evidence: (H, W), logits.
         settings: How far apart they lie, and how many there are at most.
         field: (H, W), the field of view.
-        excluded: (H, W), where none may lie besides the rim.
+        barred: (H, W), where none may lie, as :func:`barred_places` gives it.
     """
-    barred = _barred(field, settings, excluded)
     return peaks(evidence, min_distance=settings.min_distance, limit=settings.limit, valid=field, barred=barred).score
 
 
-def _barred(field: Mask, settings: CandidateConfig, excluded: Mask | None) -> Mask:
+def barred_places(field: Mask, settings: CandidateConfig, excluded: Mask | None) -> Mask | None:
+    """Where no candidate of an image may lie: on the rim of its field, and where the optic disc was found; None: nowhere.
+
+    Args:
+        field: (H, W), the field of view.
+        settings: The width of the rim.
+        excluded: (H, W), the disc's place; None where it is not known or counts.
+    """
+    if not settings.rim:
+        return excluded
     rim = field & ~without_rim(field, settings.rim)
     return rim if excluded is None else rim | excluded
 

@@ -85,11 +85,8 @@ def stack_labels(records: Sequence[LocalizationRecord], classes: int) -> npt.NDA
 
 def class_evidence(records: Sequence[LocalizationRecord], index: int) -> ClassEvidence:
     """Candidate scores of one class, by what is known of the image."""
-    labels = [record.labels[index] for record in records]
-    absent, present, unknown = (
-        [record.scores[index] for record, label in zip(records, labels, strict=True) if chosen(label)]
-        for chosen in ((lambda label: label == 0), (lambda label: label == 1), np.isnan)
-    )
+    absent, present = ([one.scores[index] for one in records if one.labels[index] == side] for side in (0, 1))
+    unknown = [one.scores[index] for one in records if np.isnan(one.labels[index])]
     return ClassEvidence(absent, present, unknown)
 
 

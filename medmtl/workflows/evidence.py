@@ -23,7 +23,7 @@ from medmtl.geometry import restore_view
 from medmtl.inference.predict import Predicted, evaluation_batches, predict, view_tasks
 from medmtl.models import TaskView
 from medmtl.tasks import AnyTask
-from medmtl.tasks.localization_candidates import map_candidates
+from medmtl.tasks.localization_candidates import barred_places, map_candidates
 from medmtl.workflows.trained import TrainedRun, original_field
 
 FLAT = 1.0
@@ -130,8 +130,8 @@ def _candidates(
 ) -> pd.DataFrame:
     inside = np.isfinite(evidence)
     settings = task.config.candidates
-    excluded = item.excluded.get(task.name)
-    found = map_candidates(np.where(inside, evidence, 0), settings, inside, scale.threshold, excluded)
+    barred = barred_places(inside, settings, item.excluded.get(task.name))
+    found = map_candidates(np.where(inside, evidence, 0), settings, inside, scale.threshold, barred)
     points = item.geometry.to_original(np.stack([found.x, found.y], axis=1))
     return candidate_table(
         item.sample.id,

@@ -14,7 +14,14 @@ from medmtl.errors import ConfigError, EvaluationError
 from medmtl.evaluation import peaks
 from medmtl.models import ClassMaps
 from medmtl.tasks import Localization, build_task
-from medmtl.tasks.localization_candidates import CandidateConfig, field_width, grown, map_candidates, without_rim
+from medmtl.tasks.localization_candidates import (
+    CandidateConfig,
+    barred_places,
+    field_width,
+    grown,
+    map_candidates,
+    without_rim,
+)
 
 
 def random_map(seed: int, size: int = 40) -> np.ndarray:
@@ -148,10 +155,10 @@ def test_evidence_on_the_disc_leaves_no_ring_of_candidates_around_it(kind):
     everywhere, place = np.ones((96, 96), bool), disc(48, 48, 20)
     settings = CandidateConfig(kind=kind, threshold=0, min_distance=13)
     assert len(map_candidates(bump(48, 48), settings, everywhere)) == 1
-    assert len(map_candidates(bump(48, 48), settings, everywhere, excluded=place)) == 0
+    assert len(map_candidates(bump(48, 48), settings, everywhere, barred=place)) == 0
     both = np.maximum(bump(48, 48, 6), bump(48, 73, 2, 6))
     assert len(map_candidates(both, settings, everywhere)) == 2
-    (beside,) = map_candidates(both, settings, everywhere, excluded=place).x
+    (beside,) = map_candidates(both, settings, everywhere, barred=place).x
     assert beside == 73
 
 
@@ -159,13 +166,17 @@ def test_a_higher_peak_on_the_disc_does_not_drop_the_lesion_near_it():
     both = np.maximum(bump(48, 48, 3), bump(48, 55, 2, 6))
     settings = CandidateConfig(min_distance=13, threshold=0)
     assert map_candidates(both, settings, np.ones((96, 96), bool)).x.tolist() == [48]
-    assert map_candidates(both, settings, np.ones((96, 96), bool), excluded=disc(48, 48, 5)).x.tolist() == [55]
+    assert map_candidates(both, settings, np.ones((96, 96), bool), barred=disc(48, 48, 5)).x.tolist() == [55]
 
 
 def test_evidence_on_the_rim_leaves_no_candidate_where_the_rim_ends():
     field = disc(48, 48, 47)
     assert len(map_candidates(bump(48, 3, 10), CandidateConfig(threshold=0), field)) == 1
-    assert len(map_candidates(bump(48, 3, 10), CandidateConfig(threshold=0, rim=0.1), field)) == 0
+    rimmed = CandidateConfig(threshold=0, rim=0.1)
+    assert len(map_candidates(bump(48, 3, 10), rimmed, field, barred=barred_places(field, rimmed, None))) == 0
+    both = barred_places(field, rimmed, disc(48, 48, 5))
+    assert both is not None
+    np.testing.assert_array_equal(both, (field & ~without_rim(field, 0.1)) | disc(48, 48, 5))
 
 
 def test_predictions_know_the_places_of_each_image():
