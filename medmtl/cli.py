@@ -11,6 +11,7 @@ import typer
 
 from medmtl.datacli import data_app
 from medmtl.differencecli import lesiondiff
+from medmtl.flatnesscli import flatness
 from medmtl.launching import launch
 from medmtl.lesioncli import lesions
 from medmtl.mapcli import mapquality
@@ -163,6 +164,7 @@ def explain(
 
 app.command()(recalibrate)
 app.command()(mapquality)
+app.command()(flatness)
 app.command()(lesions)
 app.command()(lesiondiff)
 

@@ -25,7 +25,7 @@ from medmtl.optim.base import (
 )
 from medmtl.optim.buffers import frozen_buffers
 from medmtl.optim.checks import LossNotFinite, LossNotFiniteAfterStep, LossOutOfRange, LossUnusable
-from medmtl.optim.cooperative import MTCL, Alternating
+from medmtl.optim.cooperative import MTCL, Alternating, Flatness, Rise, rise_of
 from medmtl.optim.method import Method, argument_names, make_method, methods
 from medmtl.optim.pertask import AdaTask, Independent, Mao, MultiAdaptiveOptimizer
 from medmtl.optim.plain import PlainProblem, SampleLoss, known_rows
@@ -68,6 +68,7 @@ __all__ = [
     "Famo",
     "FeatureProblem",
     "FixedWeights",
+    "Flatness",
     "Forward",
     "GeometricLossStrategy",
     "GradNorm",
@@ -96,6 +97,7 @@ __all__ = [
     "Problem",
     "RandomLossWeighting",
     "Reducer",
+    "Rise",
     "SampleLoss",
     "Services",
     "SingleProcess",
@@ -118,6 +120,7 @@ __all__ = [
     "make_method",
     "methods",
     "module_of",
+    "rise_of",
     "samples_of",
     "spread",
     "squared_updates",

@@ -2,5 +2,7 @@
 
 from medmtl.optim.cooperative.alternating import Alternating
 from medmtl.optim.cooperative.mtcl import MTCL
+from medmtl.optim.cooperative.objective import Flatness
+from medmtl.optim.cooperative.sensitivity import Rise, rise_of
 
-__all__ = ["MTCL", "Alternating"]
+__all__ = ["MTCL", "Alternating", "Flatness", "Rise", "rise_of"]
