@@ -69,7 +69,7 @@ def data_paint(
     n: Annotated[int, typer.Option("--n", min=1, help="Number of images.")] = 480,
     seed: Seed = 0,
     size: Annotated[int, typer.Option(min=64, max=4096, help="Side of the images, in pixels.")] = 1024,
-    split: Annotated[str | None, typer.Option(help="Split of the manifest; default: all rows.")] = "train",
+    split: Annotated[str, typer.Option(help="Split whose healthy images are painted on; `all` = every row.")] = "train",
     grade: Annotated[str, typer.Option(metavar="LABEL", help="Label that is 0 for healthy eyes.")] = "dr_grade",
     domain: Annotated[str, typer.Option(help=f"Sizes and contrasts of lesions: {', '.join(DOMAINS)}.")] = "varied",
     quiet: Quiet = False,
@@ -80,7 +80,15 @@ def data_paint(
 
     progress = Progress(quiet=quiet)
     for line in paint_manifest(
-        manifest, out, n=n, size=size, seed=seed, split=split, grade=grade, domain=domain, progress=progress
+        manifest,
+        out,
+        n=n,
+        size=size,
+        seed=seed,
+        split=None if split == "all" else split,
+        grade=grade,
+        domain=domain,
+        progress=progress,
     ):
         typer.echo(line)
 
