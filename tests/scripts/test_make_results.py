@@ -30,7 +30,9 @@ def test_records_hold_figures_and_nothing_that_shows_an_image(script):
 
 def test_a_figure_of_the_page_is_the_figure_of_its_record(script):
     page = (ROOT / "docs/results.md").read_text(encoding="utf-8")
-    for path in script.RECORDS.glob("*/evaluation/*/metrics.json"):
+    paths = [path for path in script.RECORDS.glob("*/evaluation/*/metrics.json") if not script.is_by_lesion(path)]
+    assert len(paths) > 10  # what medmtl lesions wrote is shown as means over seeds, where headlines.yaml asks for it
+    for path in paths:
         results = json.loads(path.read_text(encoding="utf-8"))["results"]
         values = [metric["interval"]["value"] for metric in results[0]["tasks"][0]["metrics"]]
         value = next(value for value in values if value is not None)
