@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from medmtl.cli import app
-from medmtl.errors import ConfigError
+from medmtl.errors import ConfigError, MedmtlError
 from medmtl.progress import Progress
 from medmtl.workflows.flatness import DIRECTIONS, MeasuredFlatness, flatness_lines, measure_flatness
 from medmtl.workflows.training import train
@@ -75,11 +75,15 @@ def test_a_network_that_lends_nothing_is_refused(small_run, small_config, small_
     assert not (tmp_path / "f").exists()
 
 
-@pytest.mark.parametrize("arguments", [["--radius", "0"], ["--radius", "nan"], ["--split", "nowhere"]])
-def test_bad_arguments_are_one_line(run, small_manifest, tmp_path, arguments):
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--radius", "0"], "--radius"), (["--radius", "nan"], "--radius"), (["--split", "nowhere"], "nowhere")],
+)
+def test_bad_arguments_are_told_and_leave_nothing(run, small_manifest, tmp_path, arguments, said):
     call = ["flatness", str(run), "--manifest", str(small_manifest), "--out", str(tmp_path / "f"), "-q", *arguments]
     done = CliRunner().invoke(app, call)
-    assert done.exit_code != 0
+    assert isinstance(done.exception, MedmtlError), done.output
+    assert said in str(done.exception)
     assert not (tmp_path / "f").exists()
 
 
