@@ -96,7 +96,8 @@ class Plan:
     def chosen(self, choices: Mapping[str, str]) -> Iterator[Cell]:
         """The cells of the chosen candidates, every seed, seeds before rows: what a short night leaves is whole seeds."""
         for seed in self.spec.seeds:
-            yield from (series.cell(choices[series.name], seed) for series in self.series if series.name in choices)
+            having = (series for series in self.series if seed in self.spec.seeds_of(series.row))
+            yield from (series.cell(choices[series.name], seed) for series in having if series.name in choices)
 
     @property
     def evaluations(self) -> tuple[EvaluateBlock, ...]:
@@ -182,9 +183,8 @@ def _check_manifests(spec: Spec, base: RunConfig) -> dict[str, frozenset[str]]:
 
 def _row(spec: Spec, name: str, data: Data, path: Path) -> Series:
     row = spec.rows[name]
-    where = f"{path}: rows.{name}"
     layers = [lay_over(lay_over(data, row.overrides), variant) for variant in _variants(row, data)]
-    return Series(name, dict(_candidates(spec, name, layers, where)))
+    return Series(name, dict(_candidates(spec, name, layers, f"{path}: rows.{name}")))
 
 
 def _variants(row: RowBlock, data: Data) -> list[Data]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from medmtl.comparison.collecting import evaluated
 from medmtl.comparison.executors import Executor, Job, Outcome, make_executor
-from medmtl.comparison.planning import Cell, Plan, make_plan
+from medmtl.comparison.planning import Cell, Plan, Series, make_plan
 from medmtl.comparison.scheduling import Estimate, Scheduler, Task
 from medmtl.comparison.selection import Choice, Selection, choose, fix, read_selection, write_selection
 from medmtl.comparison.spec import EvaluateBlock, read_spec
@@ -106,7 +106,7 @@ class _Stages:
         """Refuses folders of other configurations before anything is started."""
         cells = [*self.plan.tuning(), *self.plan.chosen(before.chosen if before else {})]
         cells += [series.cell(name, seed) for series in self.plan.series if len(series.configs) == 1
-                  for name in series.configs for seed in self.plan.spec.seeds]  # fmt: skip
+                  for name in series.configs for seed in self._seeds(series)]  # fmt: skip
         for cell in cells:
             cell_state(cell, self.places)
 
@@ -117,7 +117,7 @@ class _Stages:
         for cell in self.plan.tuning():
             if cell.series in kept and cell_state(cell, self.places) == "done":  # what was tried is told all the same
                 self._learn(cell)
-        later = [f"train {series.name}" for series in self.plan.series for _ in self.plan.spec.seeds[1:]]
+        later = [f"train {series.name}" for series in self.plan.series for _ in self._seeds(series)[1:]]
         self.train(tuning, [*later, *self.evaluations_ahead], bar)
         choices = {series.name: kept.get(series.name) or self._choose(series.name) for series in self.plan.series}
         selection = Selection(choices, fixed=before.fixed if before else False)
@@ -164,8 +164,11 @@ class _Stages:
     @property
     def evaluations_ahead(self) -> list[str]:
         """Kinds of the evaluations that are still to come."""
-        of_a_seed = [item.name for series in self.plan.series for item in self.plan.evaluations_of(series.name)]
-        return [f"evaluate {name}" for name in of_a_seed for _ in self.plan.spec.seeds]
+        looks = [(series, item) for series in self.plan.series for item in self.plan.evaluations_of(series.name)]
+        return [f"evaluate {item.name}" for series, item in looks for _ in self._seeds(series)]
+
+    def _seeds(self, series: Series) -> tuple[int, ...]:
+        return self.plan.spec.seeds_of(series.row)
 
     def _choose(self, name: str) -> Choice:
         series = next(item for item in self.plan.series if item.name == name)
@@ -198,10 +201,9 @@ class _Stages:
         )
 
     def _total(self) -> int:
-        spec = self.plan.spec
         tuned = [series for series in self.plan.series if len(series.configs) > 1]
-        again = len(tuned) if spec.tuned_on in spec.seeds else 0
-        cells = len(self.plan.series) * len(spec.seeds)
+        again = sum(self.plan.spec.tuned_on in self._seeds(series) for series in tuned)
+        cells = sum(len(self._seeds(series)) for series in self.plan.series)
         return sum(len(series.configs) for series in tuned) + cells - again + len(self.evaluations_ahead)
 
 

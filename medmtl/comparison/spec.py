@@ -37,6 +37,9 @@ class RowBlock(BaseModel):
         default_factory=dict,
         description="Fixed weights to try, by task (1 for those left out); every combination is a candidate.",
     )
+    seeds: list[Seed] = Field(
+        default_factory=list, description="Those of the comparison's seeds that this row has; empty = all of them."
+    )
 
     @property
     def overrides(self) -> dict[str, Any]:
@@ -137,11 +140,21 @@ class Spec(Block):
         names = self.row_names
         if self.reference is not None and self.reference not in names:
             raise ValueError(f"reference names the row '{self.reference}'; {suggestion(self.reference, names)}")
+        self._seeds_of_rows_are_known()
         folders = [item.name for item in self.evaluate]
         twice = [name for place, name in enumerate(folders) if name in folders[:place]]
         if twice:
             raise ValueError(f"two entries of evaluate have the same results' folder '{twice[0]}'; rename a manifest")
         return self
+
+    def _seeds_of_rows_are_known(self) -> None:
+        for name, row in self.rows.items():
+            for place, seed in enumerate(row.seeds):
+                if seed not in self.seeds:
+                    known = ", ".join(map(str, self.seeds))
+                    raise ValueError(f"rows.{name}.seeds names {seed}; choose among the comparison's seeds: {known}")
+                if seed in row.seeds[:place]:
+                    raise ValueError(f"rows.{name}.seeds: {seed} stands twice; list each once")
 
     @model_validator(mode="after")
     def _alone_is_about_single_tasks(self) -> Spec:
@@ -157,6 +170,11 @@ class Spec(Block):
     def row_names(self) -> tuple[str, ...]:
         """Names of all rows, in the order of the tables."""
         return (*((SINGLE_TASK,) if self.single_task else ()), *self.rows)
+
+    def seeds_of(self, row: str) -> tuple[int, ...]:
+        """Seeds of a row, in the order of the comparison's."""
+        own = self.rows[row].seeds if row in self.rows else []
+        return tuple(seed for seed in self.seeds if not own or seed in own)
 
     @property
     def tuned_on(self) -> int:

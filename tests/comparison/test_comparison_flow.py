@@ -177,6 +177,23 @@ def test_a_row_that_is_added_later_is_tuned_and_the_others_stay(spec: Path):
     assert len(done.table) == 5
 
 
+def test_a_row_with_fewer_seeds_trains_and_counts_those_alone(tmp_path: Path):
+    rows = {"equal": {}, "uw_so": {"method": {"name": "uw_so"}, "seeds": [2, 0]}}
+    spec = make_world(tmp_path, rows=rows)
+    executor = FakeExecutor()
+    done = compared(spec, executor)
+    plan = make_plan(read_spec(spec), spec)
+    assert {cell.seed for cell in plan.chosen(done.chosen) if cell.row == "uw_so"} == {0, 2}
+    looked_at = [name for name in executor.evaluated if name.startswith("uw_so")]
+    assert sorted(name[-len("seed0 on m-test") :] for name in looked_at) == ["seed0 on m-test", "seed2 on m-test"]
+    assert not [name for name in executor.trained if name.startswith("uw_so") and name.endswith("seed1")]
+    counts = done.table.set_index("row")
+    figure = next(name for name in counts.columns if name.endswith(" seeds"))
+    assert (counts.loc["equal", figure], counts.loc["uw_so", figure]) == (3, 2)
+    assert done.missing == ()
+    assert (done.folder / "cells.json").read_text().count('"status": "done"') == len(executor.jobs)
+
+
 def test_a_changed_base_is_refused_before_anything_is_started(spec: Path):
     compared(spec, FakeExecutor())
     make_world(spec.parent, set=["training.epochs=7"])
