@@ -14,8 +14,6 @@ from medmtl.workflows.evaluating import Evaluated
 from medmtl.workflows.evaluating import evaluate as _evaluate
 from medmtl.workflows.explaining import Explained
 from medmtl.workflows.explaining import explain as _explain
-from medmtl.workflows.mapquality import MapQuality
-from medmtl.workflows.mapquality import map_quality as _map_quality
 from medmtl.workflows.recalibrating import Recalibrated
 from medmtl.workflows.recalibrating import recalibrate as _recalibrate
 from medmtl.workflows.training import TrainResult
@@ -25,13 +23,11 @@ __all__ = [
     "Compared",
     "Evaluated",
     "Explained",
-    "MapQuality",
     "Recalibrated",
     "TrainResult",
     "compare",
     "evaluate",
     "explain",
-    "map_quality",
     "recalibrate",
     "train",
 ]
@@ -176,41 +172,6 @@ def explain(
         evaluations=evaluations,
         device=device,
         progress=Progress(quiet=quiet),
-    )
-
-
-def map_quality(
-    run: str | Path,
-    manifest: str | Path,
-    *,
-    methods: str | Sequence[str] = ("head",),
-    split: str | None = "val",
-    out: str | Path | None = None,
-    ledger: str | Path | None = None,
-    device: str | None = None,
-    quiet: bool = False,
-) -> MapQuality:
-    """Measures maps: do they point at lesions, does the network use what they show, does training change them.
-
-    Args:
-        run: Run folder.
-        manifest: Manifest of images with lesion masks.
-        methods: ``head`` for the head's own maps, and methods of class activation mapping: ``gradcam``, ...
-        split: Split; None = all rows. Choose a method on validation images.
-        out: Folder of the tables; default: ``evaluation/MANIFEST-SPLIT-maps`` in the run folder.
-        ledger: CSV that every look is recorded in; default: ``ledger.csv`` beside the results' folder.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; default: the run's own.
-        quiet: Say nothing.
-
-    Returns:
-        A table of method, lesion and measure, with intervals over patients.
-
-    Raises:
-        MedmtlError: What is wrong with run, manifest, methods or output.
-    """
-    progress = Progress(quiet=quiet)
-    return _map_quality(
-        run, manifest, methods=methods, split=split, out=out, ledger=ledger, device=device, progress=progress
     )
 
 

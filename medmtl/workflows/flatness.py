@@ -76,6 +76,8 @@ def measure_flatness(
         ConfigError: The run has no sub-models that lend anything, a radius is not above 0, or no image has a label.
         MedmtlError: What else is wrong with run, manifest or output.
     """
+    if not radii:
+        raise ConfigError("no radius is given", where="--radius", remedy="give at least one number above 0")
     for radius in radii:
         if not 0 < radius < float("inf"):
             raise ConfigError("out of range", where="--radius", found=radius, remedy="use a number above 0")

@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from medmtl import api
-from medmtl.workflows import evaluating, explaining, mapquality
+from medmtl import api, measureapi
+from medmtl.workflows import evaluating, explaining, flatness, mapquality
 
 PACKAGE = Path(api.__file__).parent
-FILES = [PACKAGE / "api.py", *sorted(PACKAGE.glob("evaluation/*.py")), *sorted(PACKAGE.glob("workflows/*.py"))]
+FILES = [
+    *sorted(PACKAGE.glob("*api.py")),
+    *sorted(PACKAGE.glob("evaluation/*.py")),
+    *sorted(PACKAGE.glob("workflows/*.py")),
+]
 
 
 def public(body: list[ast.stmt]) -> Iterator[ast.FunctionDef]:
@@ -43,7 +47,12 @@ def test_arguments_and_errors_are_documented(path: Path):
 
 @pytest.mark.parametrize(
     ("call", "workflow"),
-    [(api.evaluate, evaluating.evaluate), (api.explain, explaining.explain), (api.map_quality, mapquality.map_quality)],
+    [
+        (api.evaluate, evaluating.evaluate),
+        (api.explain, explaining.explain),
+        (measureapi.map_quality, mapquality.map_quality),
+        (measureapi.flatness, flatness.measure_flatness),
+    ],
 )
 def test_the_python_calls_take_what_the_workflows_take_by_name(call, workflow):
     ours, theirs = (inspect.signature(function).parameters for function in (call, workflow))

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+import medmtl
 from medmtl.cli import app
 from medmtl.errors import ConfigError, MedmtlError
 from medmtl.progress import Progress
@@ -61,6 +62,14 @@ def test_the_clean_loss_is_that_of_the_image_whatever_the_perturbation(found):
 
 def test_a_look_is_recorded(found):
     assert len(pd.read_csv(found.folder.parent / "ledger.csv")) == 1
+
+
+def test_the_call_in_python_takes_one_radius_or_many(run, small_manifest, tmp_path, found):
+    one = medmtl.flatness(run, small_manifest, radii=0.4, out=tmp_path / "f", quiet=True)
+    both = found.table[found.table["radius"] == 0.4].reset_index(drop=True)
+    pd.testing.assert_frame_equal(one.table.reset_index(drop=True), both)
+    with pytest.raises(ConfigError, match="no radius is given"):
+        medmtl.flatness(run, small_manifest, radii=[], out=tmp_path / "none", quiet=True)
 
 
 def test_a_network_that_lends_nothing_is_refused(small_run, small_config, small_manifest, tmp_path):
