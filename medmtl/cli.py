@@ -11,10 +11,9 @@ import typer
 
 from medmtl.datacli import data_app
 from medmtl.differencecli import lesiondiff
-from medmtl.flatnesscli import flatness
 from medmtl.launching import launch
 from medmtl.lesioncli import lesions
-from medmtl.mapcli import mapquality
+from medmtl.measurecli import flatness, mapquality
 from medmtl.options import AnatomyTable, Device, Export, Ledger, Out, Quiet, Results, Run
 from medmtl.recalibratecli import recalibrate
 

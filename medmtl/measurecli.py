@@ -1,4 +1,4 @@
-"""The command ``medmtl mapquality``."""
+"""What is measured of a trained run besides its figures: ``medmtl mapquality`` and ``medmtl flatness``."""
 
 from __future__ import annotations
 
@@ -37,5 +37,37 @@ def mapquality(
         progress=Progress(quiet=quiet),
     )
     for line in quality_lines(done.table):
+        typer.echo(line)
+    typer.echo(f"tables {done.folder}")
+
+
+def flatness(
+    run: Run,
+    manifest: Annotated[Path, typer.Option(help="Manifest of labelled images.")],
+    split: Annotated[str, typer.Option(help="Split to look at; `all` = every row.")] = "val",
+    radius: Annotated[
+        list[float] | None,
+        typer.Option(help="Radius, as a share of the features' size; may be repeated. Default: 0.05, 0.1 and 0.2."),
+    ] = None,
+    out: Results = None,
+    ledger: Ledger = None,
+    device: Device = None,
+    quiet: Quiet = False,
+) -> None:
+    """Measure cooperating sub-models: how much each loss rises where the others' features are perturbed."""
+    from medmtl.progress import Progress
+    from medmtl.workflows.flatness import RADII, flatness_lines, measure_flatness
+
+    done = measure_flatness(
+        run,
+        manifest,
+        radii=radius or RADII,
+        split=None if split == "all" else split,
+        out=out,
+        ledger=ledger,
+        device=device,
+        progress=Progress(quiet=quiet),
+    )
+    for line in flatness_lines(done.table):
         typer.echo(line)
     typer.echo(f"tables {done.folder}")
