@@ -24,7 +24,7 @@ from medmtl.optim.base import (
     Window,
 )
 from medmtl.optim.buffers import frozen_buffers
-from medmtl.optim.checks import LossNotFinite, LossNotFiniteAfterStep, LossOutOfRange, LossUnusable
+from medmtl.optim.checks import LossNotFinite, LossNotFiniteAfterStep, LossOutOfRange, LossUnusable, WeightsUnusable
 from medmtl.optim.cooperative import MTCL, Alternating, Flatness, Rise, rise_of
 from medmtl.optim.method import Method, argument_names, make_method, methods
 from medmtl.optim.pertask import AdaTask, Independent, Mao, MultiAdaptiveOptimizer
@@ -110,6 +110,7 @@ __all__ = [
     "UncertaintyWeighting",
     "UpdateShares",
     "WeightSplitProblem",
+    "WeightsUnusable",
     "Window",
     "WindowLosses",
     "argument_names",

@@ -71,7 +71,7 @@ def check_choice(where: str, value: object, choices: tuple[str, ...]) -> None:
 
 
 class LossUnusable(TrainingError):  # noqa: N818  this and its kinds read as what happened
-    """A loss that cannot be learned from; parameters and the method's state are as before the update."""
+    """Losses that cannot be learned from; parameters and the method's state are as before the update."""
 
 
 class LossNotFinite(LossUnusable):
@@ -80,6 +80,10 @@ class LossNotFinite(LossUnusable):
 
 class LossOutOfRange(LossUnusable):
     """A loss is below what the method can use."""
+
+
+class WeightsUnusable(LossUnusable):
+    """The weights of the tasks could not be computed from their gradients, or are not finite."""
 
 
 class LossNotFiniteAfterStep(LossUnusable):

@@ -23,6 +23,7 @@ class Many(nn.Module):
             self.heads = nn.ModuleDict({f"t{i}": nn.Linear(width, 1) for i in range(k)})
         self.tasks = tuple(self.heads)
         self.broken: str | None = None
+        self.harm = float("inf")
         self.loud: dict[str, float] = {}
         self.absent: set[str] = set()
         self.to(dtype)
@@ -38,7 +39,7 @@ class Many(nn.Module):
                 errors = (self.heads[task](features).squeeze(1) - batch["y"][:, self.tasks.index(task)]) ** 2
                 total = errors.sum() * self.loud.get(task, 1.0)
                 if task == self.broken:
-                    total.register_hook(lambda gradient: gradient * float("inf"))
+                    total.register_hook(lambda gradient: gradient * self.harm)
                 found[task] = TaskLoss(total, len(errors))
         return found
 

@@ -46,6 +46,33 @@ def test_weights_trunk_and_heads_against_autograd(cuts: tuple[int, ...]) -> None
     assert_same({n: g.detach() for n, g in goal.items()}, {n: p.detach() for n, p in problem.named_parameters()}, 1e-9)
 
 
+class Levels(Shared):
+    """Features of two levels, the lower of which learns nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            self.low = torch.nn.Conv2d(1, 16, 3).double().requires_grad_(False)
+
+    def features(self, batch, tasks, buffers):
+        return {"low": self.low(batch["x"]).mean((2, 3)), "high": super().features(batch, tasks, buffers)}
+
+    def losses_from(self, batch, features, tasks, buffers):
+        return super().losses_from(batch, 3 * features["low"] * features["high"] + features["high"], tasks, buffers)
+
+
+@pytest.mark.parametrize("cuts", [(2, 6), (1, 3, 6)])
+def test_a_frozen_level_counts_in_no_way_of_cutting_the_batch(cuts: tuple[int, ...]) -> None:
+    batch = batch_of(missing={"b": [0, 1], "c": [5]})
+    window = [rows_of(batch, start, stop) for start, stop in zip((0, *cuts), cuts, strict=False)]
+    whole, parts = Levels(), Levels()
+    expected = built("mgda_ub", whole, unit).update([batch], Services(whole)).weights
+    assert built("mgda_ub", parts, unit).update(window, Services(parts)).weights == pytest.approx(expected, abs=1e-9)
+    assert len({round(weight, 6) for weight in expected.values()}) == len(TASKS)
+    assert_same(weights_of(whole), weights_of(parts), 1e-9)
+
+
 @pytest.mark.parametrize("parts", [1, 3])
 def test_passes_through_the_shared_part_are_counted(parts: int) -> None:
     problem = Shared()
@@ -136,3 +163,14 @@ def test_excess_mtl_warms_up_and_takes_a_late_task_s_first_risk_as_its_baseline(
     report = method.update([batch_of()], services)
     assert sum(report.weights.values()) == pytest.approx(1)
     assert not method._own_state()["kept"]["baseline"].isnan().any()
+
+
+def test_excess_mtl_s_squares_return_to_where_the_parameters_are() -> None:
+    """Checkpoints are loaded to the CPU; the device `meta` stands for a GPU."""
+    problem = Shared()
+    method = built("excess_mtl", problem, unit)
+    method.update([batch_of()], Services(problem))
+    elsewhere = built("excess_mtl", Shared().to("meta"), unit)
+    elsewhere._load_own_state(method._own_state())
+    squares = elsewhere._own_state()["squares"]
+    assert {value.device.type for row in squares.values() for value in row.values()} == {"meta"}

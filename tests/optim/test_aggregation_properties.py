@@ -26,7 +26,7 @@ from hypothesis import given, settings
 from optim_toys import Shared, adamw, batch_of, built
 
 from medmtl.errors import ConfigError, TrainingError
-from medmtl.optim import LossScale, Services, make_method, methods
+from medmtl.optim import LossScale, Services, WeightsUnusable, make_method, methods
 from medmtl.optim.gradients import chunks, combine, gramian
 
 DRAWING = ["graddrop", "gradvac", "pcgrad", "random"]
@@ -239,10 +239,10 @@ def test_a_solver_that_gives_up_stops_the_run_in_one_line() -> None:
         raise RuntimeError("no convergence")
 
     method.rule = type(method.rule)(fail)
-    with pytest.raises(TrainingError, match=r"method 'imtl_g'.*could not be computed.*no convergence"):
+    with pytest.raises(WeightsUnusable, match=r"method 'imtl_g'.*could not be computed.*no convergence"):
         method.update([batches(2)[0]], Services(problem))
     method.rule = type(method.rule)(lambda products: torch.full((2,), float("nan")))
-    with pytest.raises(TrainingError, match=r"method 'imtl_g'.*not finite"):
+    with pytest.raises(WeightsUnusable, match=r"method 'imtl_g'.*not finite"):
         method.update([batches(2)[0]], Services(problem))
     assert problem.w.tolist() == [0] * 6
 

@@ -111,6 +111,27 @@ def test_a_spike_changes_no_result() -> None:
     assert differing(*ends) == set()
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_overflow_says_nothing_of_what_is_usual(value: float, monkeypatch) -> None:
+    """After it gradients are folded as before, and a spike is held as before."""
+    problem, method, services = trained(4, "stream", steps=6)
+    folds: list[int] = []
+    true = MultiAdaptiveOptimizer.fold
+    monkeypatch.setattr(MultiAdaptiveOptimizer, "fold", lambda self: (folds.append(1), true(self))[1])
+    method.update([data(9, 4)], services)
+    usual = len(folds)
+    problem.broken, problem.harm = "t1", value
+    assert method.update([data(10, 4)], services).skipped
+    problem.broken = None
+    folds.clear()
+    method.update([data(11, 4)], services)
+    assert len(folds) == usual == 2
+    problem.loud = {"t0": 1e3 * SPIKE}
+    folds.clear()
+    method.update([data(12, 4)], services)
+    assert folds == []
+
+
 def test_an_error_in_a_later_backward_pass_is_taken_back_too() -> None:
     problem, method, services = trained(4, "stream")
     before = snapshot(problem, method.optimizer)

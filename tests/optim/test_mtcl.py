@@ -57,6 +57,22 @@ def test_only_the_sub_model_in_turn_moves(kind: str, target: str) -> None:
         assert moved == (set(TASKS) if step == 0 else {report.phase})
 
 
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("levels", [1, None], ids=["first level", "whole encoder"])
+def test_frozen_encoders_stay_and_the_rest_learns(levels: int | None, kind: str, target: str) -> None:
+    problem = Split()
+    for encoder in problem.encoders.values():
+        encoder[:levels].requires_grad_(False)
+    before = weights_of(problem)
+    run("mtcl", problem, windows(6), flatness=kind, target=target, warmup_steps=1)
+    after = weights_of(problem)
+    still = {name for name, parameter in problem.named_parameters() if not parameter.requires_grad}
+    assert still
+    assert all(torch.equal(before[name], after[name]) for name in still)
+    assert not any(torch.equal(before[name], after[name]) for name in before if name.startswith("predictors"))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("still", [{"radius": 0.0}, {"mix": 0.0}])
 def test_no_radius_or_no_share_is_plain_alternation(kind: str, still: dict[str, float]) -> None:

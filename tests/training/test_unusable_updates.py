@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from medmtl.config import TrainingConfig
 from medmtl.errors import TrainingError
 from medmtl.optim import LossScale, StepReport, TaskLoss
+from medmtl.optim.aggregation.gramian_method import GramianMethod
 from medmtl.progress import Progress
 from medmtl.training import unusable
 from medmtl.training.checkpoint import load_checkpoint
@@ -66,6 +69,47 @@ def test_a_negative_loss_stops_the_run_with_everything_saved(small_config, tmp_p
 def test_a_negative_loss_can_be_skipped(small_config, tmp_path, spoil):
     spoil(1, lambda total: -1 - total)
     result = train(small_config(method=NEGATIVE, training={"nonfinite": "skip"}), tmp_path / "run", progress=QUIET)
+    assert skipped(tmp_path / "run") == ["0", "1"] + ["0"] * (result.steps - 2)
+
+
+@pytest.fixture
+def give_up(monkeypatch):
+    """Lets the solver of a method's weights fail at one call."""
+
+    def arrange(at: int) -> None:
+        calls: list[int] = []
+        true = GramianMethod._call
+
+        def fail(products):
+            raise RuntimeError("no\n convergence")
+
+        def called(self, seen):
+            calls.append(1)
+            rule = self.rule
+            if len(calls) == at:
+                self.rule = replace(rule, library=fail)
+            try:
+                return true(self, seen)
+            finally:
+                self.rule = rule
+
+        monkeypatch.setattr(GramianMethod, "_call", called)
+
+    return arrange
+
+
+def test_weights_that_cannot_be_computed_stop_the_run_with_everything_saved(small_config, tmp_path, give_up):
+    give_up(3)
+    with pytest.raises(TrainingError, match=r"method 'mgda', step 3: .*found no convergence; images: .*png.*clip"):
+        train(small_config(method={"name": "mgda"}), tmp_path / "run", progress=QUIET)
+    state = load_checkpoint(tmp_path / "run/checkpoints/last.pt")
+    assert state["standing"]["step"] == state["method"]["step"] == 2
+
+
+def test_weights_that_cannot_be_computed_can_be_passed_over(small_config, tmp_path, give_up):
+    give_up(2)
+    config = small_config(method={"name": "mgda"}, training={"nonfinite": "skip"})
+    result = train(config, tmp_path / "run", progress=QUIET)
     assert skipped(tmp_path / "run") == ["0", "1"] + ["0"] * (result.steps - 2)
 
 

@@ -84,7 +84,10 @@ class ExcessMethod(Aggregation):
 
     def _load_own_state(self, state: Mapping[str, Any]) -> None:
         super()._load_own_state(state)
-        self._squares = {task: {n: v.clone() for n, v in row.items()} for task, row in state["squares"].items()}
+        self._squares = {  # checkpoints are loaded to the CPU
+            task: {name: value.to(self.parameters[name].device, copy=True) for name, value in row.items()}
+            for task, row in state["squares"].items()
+        }
         self._steps = int(state["steps"])
 
 

@@ -104,8 +104,9 @@ class FeatureMethod(GramianMethod):
     def _compare(self, window: Window, counts: dict[str, int], services: Services) -> tuple[WindowLosses, Tensor]:
         """Mean losses, and the Gramian of the mean losses' gradients over the features of all samples.
 
-        One micro-batch keeps its graph for the backward pass. Several are looked at one by one, without the graph of
-        the shared part, with frozen buffers and the random numbers that the second forward will see.
+        One micro-batch keeps its graph for the backward pass. Several are looked at one by one, with frozen buffers and
+        the random numbers that the second forward will see; the graph of the shared part only tells which features
+        anything is learned from, and is dropped before the heads are asked.
         """
         ledger = Ledger()
         total = torch.zeros(len(counts), len(counts), dtype=torch.float64)
@@ -118,9 +119,8 @@ class FeatureMethod(GramianMethod):
         else:
             with torch.random.fork_rng(devices=cuda_devices()):
                 for batch in window:
-                    with torch.no_grad():
-                        features = self.problem.features(batch, tuple(counts), "frozen")
-                    losses, read = self._heads(batch, _mapped(features, _opened), tuple(counts), "frozen")
+                    features = _mapped(self.problem.features(batch, tuple(counts), "frozen"), _cut)
+                    losses, read = self._heads(batch, features, tuple(counts), "frozen")
                     total += _products(losses, read, counts, services)
                     ledger.add(losses)
         means = ledger.means(counts, services.reducer)
@@ -164,8 +164,9 @@ def _tensors(features: Any) -> Iterator[Tensor]:
             yield from _tensors(value)
 
 
-def _opened(tensor: Tensor) -> Tensor:
-    return tensor.detach().requires_grad_()
+def _cut(tensor: Tensor) -> Tensor:
+    """A feature without what lies below it; one that nothing is learned from (a frozen level) asks for no gradient."""
+    return tensor.detach().requires_grad_(tensor.requires_grad)
 
 
 def _nothing() -> None:
@@ -180,7 +181,7 @@ def _nothing() -> None:
     extra_memory="K gradients of the features",
     processes="losses, counts, the inner products and the one gradient are summed",
     evidence="definition (exact solver), library (TorchJD, Frank-Wolfe); the normalizations second-hand (LibMTL)",
-    extra_forwards="0; 1 without gradient through the shared part when a window has several micro-batches",
+    extra_forwards="0; 1 through the shared part, without a backward pass, when a window has several micro-batches",
     needs_features=True,
     clipping="direction",
 )

@@ -8,13 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medmtl.errors import TrainingError
 from medmtl.optim.aggregation.frame import Aggregation, Decision, Gathered
 from medmtl.optim.aggregation.randomness import drawn
+from medmtl.optim.checks import WeightsUnusable
 from medmtl.optim.gradients import combine
 
 FAILURES = (ArithmeticError, RuntimeError, TypeError, ValueError, np.linalg.LinAlgError)
 """What the solvers below the library raise when they give up."""
+
+_REMEDY = "lower the learning rate, clip gradients, or choose another method"
 
 
 class GramianMethod(Aggregation):
@@ -54,9 +56,13 @@ class GramianMethod(Aggregation):
         try:
             weights = self.rule.library(seen)
         except FAILURES as error:
-            raise TrainingError("the weights could not be computed", where=where, found=str(error)) from error
+            reason = " ".join(str(error).split())
+            raise WeightsUnusable(
+                "the weights could not be computed", where=where, found=reason, remedy=_REMEDY
+            ) from error
         if not weights.isfinite().all():
-            raise TrainingError("the weights are not finite", where=where, found=str(weights.tolist()))
+            found = str(weights.tolist())
+            raise WeightsUnusable("the weights are not finite", where=where, found=found, remedy=_REMEDY)
         return [float(weight) for weight in weights.tolist()]
 
     def _lend(self, names: list[str], index: Tensor, like: Tensor) -> None:

@@ -174,8 +174,10 @@ def _moved(
 
 def _ascent_step(inputs: Sequence[Tensor], loss: Tensor, flatness: Flatness) -> list[Tensor]:
     samples_of(inputs)
-    found = torch.autograd.grad(loss, inputs, retain_graph=True, allow_unused=True)
-    gradients = [torch.zeros_like(z) if g is None else g for z, g in zip(inputs, found, strict=True)]
+    learned = [z for z in inputs if z.requires_grad]  # of one's own features, those of frozen levels are constants
+    found = torch.autograd.grad(loss, learned, retain_graph=True, allow_unused=True) if learned else ()
+    known = {id(z): gradient for z, gradient in zip(learned, found, strict=True) if gradient is not None}
+    gradients = [known.get(id(z), torch.zeros_like(z)) for z in inputs]
     values = [z.detach() for z in inputs]
     if flatness.kind == "adaptive_ascent":
         return adaptive_ascent(values, gradients, flatness.radius)

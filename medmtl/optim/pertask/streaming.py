@@ -54,7 +54,8 @@ class Streamer:
         finally:
             if not finite:
                 self._undo(stream, folded)
-        self._usual |= {task: self._mixed(task, norm) for task, norm in norms.items()}
+        if finite:  # an overflow says nothing of what is usual
+            self._usual |= {task: self._mixed(task, norm) for task, norm in norms.items()}
         return losses, norms, finite
 
     def _finite_ahead(self, stream: GradientStream, losses: dict[str, float], norms: dict[str, float]) -> bool:
