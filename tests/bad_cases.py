@@ -527,6 +527,11 @@ def weights_of_untrained_lenders(world: World) -> None:
     world.config["method"] = {"name": "mtcl", "target": "weights"}
 
 
+def weights_of_random_lenders(world: World) -> None:
+    weights_of_untrained_lenders(world)
+    world.config["model"]["cooperation"]["lenders"] = "random"
+
+
 def noise_in_nothing(world: World) -> None:
     weights_of_untrained_lenders(world)
     world.config["model"]["cooperation"]["lenders"] = "none"
@@ -539,6 +544,14 @@ add(
     "noise in the weights of copies",
     weights_of_untrained_lenders,
     "method.target",
+    "lenders=trained",
+)
+add(
+    "impossible combination",
+    "noise in the weights of random copies",
+    weights_of_random_lenders,
+    "method.target",
+    "random copies lend",
     "lenders=trained",
 )
 add("impossible combination", "patience without validation", no_validation, "training.patience", "validation")

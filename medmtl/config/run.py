@@ -54,9 +54,9 @@ class CooperationConfig(Block):
     form: Literal["map", "vector"] = Field(
         "map", description="Features keep their place in the image, or are averaged over it."
     )
-    lenders: Literal["trained", "untrained", "shuffled", "none"] = Field(
+    lenders: Literal["trained", "untrained", "random", "shuffled", "none"] = Field(
         "trained",
-        description="Whose features are lent; controls: copies of the first weights, those of another image in evaluation (of an image alone in its batch: zeros), or none.",
+        description="Whose features are lent; controls: copies of the first weights (`untrained`), copies with `random` weights, those of another image in evaluation (of an image alone in its batch: zeros), or none.",
     )
 
 

@@ -20,7 +20,7 @@ from medmtl.models.heads import Head
 from medmtl.models.normalization import ImageNetNormalization
 from medmtl.models.shared import known_tasks, task_modules
 
-Lenders = Literal["trained", "untrained", "shuffled", "none"]
+Lenders = Literal["trained", "untrained", "random", "shuffled", "none"]
 
 
 class CooperativeNetwork(nn.Module):
@@ -34,9 +34,10 @@ class CooperativeNetwork(nn.Module):
         heads: Task name to head, for the same tasks.
         scales: ``bottleneck``: the deepest level is exchanged; ``all``: every level.
         form: ``map``: features keep their place in the image; ``vector``: they are averaged over it.
-        lenders: Whose features the others see: the ``trained`` encoders'; three controls: ``untrained`` copies of the
-            first weights; ``shuffled``, where evaluation lends each image the features of another one; and ``none``, a
-            network for each task by itself.
+        lenders: Whose features the others see: the ``trained`` encoders'; four controls: ``untrained`` copies of the
+            first weights (those of a pretrained encoder are not random); copies with ``random`` weights; ``shuffled``,
+            where evaluation lends each image the features of another one; and ``none``, a network for each task by
+            itself.
 
     Raises:
         ConfigError: The tasks of encoders and heads differ, or a name cannot be held.
@@ -62,7 +63,10 @@ class CooperativeNetwork(nn.Module):
         shown = {task: encoders[task].channels[: heads[task].levels] for task in heads}
         others = {task: {} if lenders == "none" else _without(shown, task) for task in heads}
         self.fusion = task_modules({task: Fusion(shown[task], others[task], scales) for task in heads})
-        self.untrained = nn.ModuleDict(_frozen_copies(encoders) if lenders == "untrained" else {})
+        copies = _frozen_copies(encoders) if lenders in ("untrained", "random") else {}
+        self.untrained = nn.ModuleDict(copies)
+        if lenders == "random":
+            self.untrained.apply(_randomize)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -165,7 +169,7 @@ class CooperativeNetwork(nn.Module):
         """What a task shows, from its features where they are there: the same encoder on the same image once is enough."""
         if self.lenders == "none":
             return []
-        if self.lenders == "untrained":
+        if task in self.untrained:
             with torch.no_grad():
                 copy = self.untrained[task].eval()
                 return self.exchange(copy(self.normalize(image), self.levels_of(task)))
@@ -178,6 +182,17 @@ def _frozen_copies(encoders: Mapping[str, Encoder]) -> dict[str, Encoder]:
     for copy in copies.values():
         copy.requires_grad_(requires_grad=False)
     return copies
+
+
+def _randomize(module: nn.Module) -> None:
+    """Draws the weights of one layer anew; running statistics start over, which nothing will move.
+
+    He's initialization, not PyTorch's own: without statistics of its own to divide by, a deep encoder would lend zeros.
+    """
+    if callable(reset := getattr(module, "reset_parameters", None)):
+        reset()
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
 
 def _shuffled(level: Tensor) -> Tensor:

@@ -63,8 +63,8 @@ class Setup:
         lenders = self.config.model.cooperation.lenders
         wanted = self.config.method.arguments.get("target", "others")
         remedy = "--set method.target=own, or --set model.cooperation.lenders=trained"
-        if wanted == "weights" and lenders == "untrained":
-            what = "untrained copies lend, so that other weights of the encoders would change nothing"
+        if wanted == "weights" and lenders in ("untrained", "random"):
+            what = f"{lenders} copies lend, so that other weights of the encoders would change nothing"
             raise ConfigError(what, where="method.target", found=wanted, remedy=remedy)
         flat = getattr(self.method, "flatness", None)  # of methods that flatten anything
         if lenders == "none" and flat is not None and flat.on and flat.target != "own":

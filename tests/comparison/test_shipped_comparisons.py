@@ -16,7 +16,8 @@ SPECS = sorted(path for path in FOLDER.glob("*.yaml") if not path.stem.endswith(
 COOPERATION = {
     "controls": {
         "own_noise": {"target": "own", "flatness": "uniform"},
-        "random_features": {"lenders": "untrained"},
+        "imagenet_features": {"lenders": "untrained"},
+        "random_features": {"lenders": "random"},
         "shuffled_features": {"lenders": "shuffled"},
     },
     "cooperation": {

@@ -112,6 +112,15 @@ def test_controls_of_what_is_lent():
             parameter.mul_(1.5)
     assert torch.equal(untrained.lend(x, "mask")[0], first)
     assert not any(p.requires_grad for p in untrained.untrained.parameters())
+    random = make(lenders="random").eval()
+    lent = {task: random.lend(x, task)[0] for task in TASKS}
+    spread = {task: float(features.std(dim=(0, 2, 3)).mean()) for task, features in lent.items()}
+    assert min(spread.values()) > 0.01  # it depends on the image, and does not vanish on its way down
+    assert not any(torch.allclose(lent[task], untrained.lend(x, task)[0], atol=0.1) for task in TASKS)
+    assert not torch.allclose(*[lent[task] for task in TASKS][:2], atol=0.1)
+    own = {name for name, _ in random.named_parameters() if not name.startswith("untrained")}
+    torch.testing.assert_close({n: random.get_parameter(n) for n in own}, {n: make().get_parameter(n) for n in own})
+    assert not any(p.requires_grad for p in random.untrained.parameters())
     shuffled, plain = make(lenders="shuffled").eval(), make().eval()
     torch.testing.assert_close(shuffled.lend(x, "mask")[0], plain.lend(x, "mask")[0].flip(0))  # two images: exchanged
     assert not shuffled.lend(x[:1], "mask")[0].any()
@@ -130,14 +139,14 @@ def reached(network, outputs, task):
     }
 
 
-@pytest.mark.parametrize("lenders", ["trained", "untrained", "shuffled"])
+@pytest.mark.parametrize("lenders", ["trained", "untrained", "random", "shuffled"])
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("asked", ["all", "one"])
 def test_a_forward_pass_keeps_the_graph_into_the_encoders_that_lend(task, lenders, asked):
     network = make(lenders=lenders).train()
     with_graph = reached(network, network(image(64, 64), TASKS if asked == "all" else [task]), task)
     for other in TASKS:
-        assert with_graph["encoder", other] == (other == task or lenders != "untrained")
+        assert with_graph["encoder", other] == (other == task or lenders in ("trained", "shuffled"))
         assert with_graph["fusion", other] == with_graph["head", other] == (other == task)
 
 
