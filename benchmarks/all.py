@@ -27,6 +27,9 @@ def main() -> None:
     run("cam.py", "--stride", "4", "--fuse", "32")
     run("balancing.py", "--quick")
     with tempfile.TemporaryDirectory() as folder:
+        run("mao_toy.py", "--out", str(Path(folder) / "mao_toy.png"))
+        run("scale_invariance.py", "--out", str(Path(folder) / "scale_invariance.png"))
+    with tempfile.TemporaryDirectory() as folder:
         demo = Path(folder) / "demo"
         subprocess.run([sys.executable, "-m", "medmtl", "demo", "--out", str(demo), "--quiet"], check=True)
         run("explain.py", str(demo / "run"), str(demo / "data" / "images"))

@@ -14,6 +14,7 @@ _HEAD = ("method", "family", "backward", "forward", "needs", "form from")
 _LEGEND = (
     "backward: backward passes through the shared part per micro-batch, of K tasks; forward: further forward passes",
     "*: under a condition, or through a part only; `medmtl methods NAME` says all about a method",
+    "--wide: memory, state, optimizer, mixed precision and processes in a second table",
 )
 _PASSES = re.compile(r"[0-9K]+( [-+] [0-9K]+)?")
 
