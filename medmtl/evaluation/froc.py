@@ -120,15 +120,18 @@ class Froc:
     def sensitivity_at(self, fppi: float, over: Over = "all") -> Reading:
         """Best sensitivity with at most ``fppi`` false positives per image.
 
+        Without lesions the sensitivity is NaN and no rate is reached, but the threshold of the rate is there all the same:
+        it depends on false positives alone.
+
         Args:
             fppi: False positives per image.
             over: Over ``all`` images, or those that are ``lesion_free``.
         """
         rates = self.fppi if over == "all" else self.fppi_free
-        if not self.lesions or not len(rates) or math.isnan(rates[0]):
+        if not len(rates) or math.isnan(rates[0]):
             return Reading(fppi, math.nan, False, math.nan)
         place = int(np.searchsorted(rates, fppi + EPSILON, side="right")) - 1
-        reached = bool(rates[-1] + EPSILON >= fppi)
+        reached = self.lesions > 0 and bool(rates[-1] + EPSILON >= fppi)
         return Reading(fppi, float(self.sensitivity[place]), reached, float(self.thresholds[place]))
 
     def cpm(self, rates: Sequence[float] = CPM_RATES) -> float:

@@ -121,6 +121,17 @@ def test_no_image_and_no_lesion_are_nan():
     assert math.isnan(pooled_froc([image(0, (0.5, FP))]).cpm())
 
 
+@pytest.mark.parametrize(("rate", "threshold"), [(0.0, 0.9), (0.5, 0.7), (0.9, 0.7), (1.0, 0.5), (9.0, 0.2)])
+def test_without_lesions_a_rate_has_its_threshold_and_no_sensitivity(rate, threshold):
+    """Two images: one false positive down to .7, two down to .5, three down to .2; the best score counts neither way."""
+    images = [image(0, (0.9, Outcome.IGNORED), (0.7, FP)), image(0, (0.5, FP), (0.2, FP))]
+    reading = pooled_froc(images).sensitivity_at(rate)
+    assert reading.threshold == threshold
+    assert math.isnan(reading.sensitivity)
+    assert not reading.reached
+    assert math.isnan(pooled_froc([]).sensitivity_at(rate).threshold)
+
+
 def test_replicates_equal_curves_of_the_drawn_images():
     matches = [match(c, t) for seed in range(9) for c, t in scene(seed)]
     patients = np.arange(len(matches)) // 2

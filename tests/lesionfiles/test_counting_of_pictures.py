@@ -56,6 +56,22 @@ def test_rows_and_thresholds_follow_the_counting(tmp_path, drawn, duplicates, le
     assert all(title.endswith(f"score ≥ {threshold:.3f}") for title, _ in drawn["overlays"])
 
 
+# By hand, without lesions: every candidate is a false positive, .9 to .6 in image a, .5 and .4 in b, .3 in d.
+@pytest.mark.parametrize(
+    ("rate", "threshold", "shown"), [(2, 0.3, "abd"), (1, 0.6, "a"), (1.25, 0.5, "ab"), (0.1, np.inf, "")]
+)
+def test_false_positives_are_shown_of_a_class_without_lesions(tmp_path, drawn, rate, threshold, shown):
+    world = LesionWorld.make(tmp_path / "world")
+    for row in world.manifest:
+        row["mask:ex"] = "absent"
+    evaluate(world, classes=["ex", "he"], show_rate=rate)
+    assert [limit for title, limit in drawn["overlays"] if title.startswith("ex")] == [threshold] * len(shown)
+    for name in "abcd":
+        assert (world.out / "images" / f"{name}.ex.jpg").exists() == (name in shown)
+        page = (world.out / "images" / f"{name}.html").read_text().partition("<h2>he")[0]
+        assert ("no lesion, nothing above threshold" in page) == (name not in shown)
+
+
 def test_a_candidate_of_two_lesions_is_two_in_every_line(tmp_path, drawn):
     world = LesionWorld.make(tmp_path / "world")
     for row in world.manifest:
