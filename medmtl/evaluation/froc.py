@@ -95,7 +95,7 @@ class Froc:
         lesions: Number of lesions.
         images: Number of images.
         positive_images: Number of images with a lesion.
-        duplicates: Hits on lesions already found.
+        duplicates: Hits on lesions already found, by this counting.
         ignored: Candidates on pixels of unknown truth, on irrelevant findings, and on other classes if so chosen.
         other_hits: Candidates that hit lesions of another class only.
         rule: The hit rule in words.
@@ -161,7 +161,7 @@ class Ranking:
         false: 1 for false positives, shape (n,).
         image: Number of the image, shape (n,).
         ends: Last place of each distinct score, shape (thresholds,).
-        duplicates: How many hit a lesion already found, by strict counting.
+        duplicates: How many hit only lesions already found, by the counting of ``hit`` and ``false``.
         ignored: How many count neither way for another reason.
     """
 
@@ -198,8 +198,8 @@ def ranking(images: Sequence[Matches], counting: Counting = STRICT) -> Ranking:
     score = score[order]
     ends = np.flatnonzero(np.append(np.diff(score) != 0, True)) if len(score) else empty
     hit, false = hit[order].astype(np.int64), false[order].astype(np.int64)
-    totals = np.bincount(outcome, minlength=len(Outcome)).tolist()
-    return Ranking(score, hit, false, number[order], ends, totals[Outcome.DUPLICATE], totals[Outcome.IGNORED])
+    ignored = int((outcome == Outcome.IGNORED).sum())
+    return Ranking(score, hit, false, number[order], ends, int(second.sum()), ignored)
 
 
 def pooled_froc(images: Sequence[Matches], counting: Counting = STRICT) -> Froc:

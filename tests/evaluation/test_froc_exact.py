@@ -30,14 +30,15 @@ countings = st.sampled_from([STRICT, LENIENT, Counting(duplicates="false_positiv
 
 
 def counts(rows, counting):
-    """Found lesions and false positives of one image's outcomes."""
-    found = false = 0
+    """Found lesions, false positives and further hits of one image's outcomes."""
+    found = false = further = 0
     for name, new in rows:
         got = new if counting.lenient else int(name == "TRUE_POSITIVE")
         again = name in ("TRUE_POSITIVE", "DUPLICATE") and not got
         found += got
+        further += again
         false += name == "FALSE_POSITIVE" or (again and counting.duplicates == "false_positive")
-    return found, false
+    return found, false, further
 
 
 @given(seeds, st.sampled_from(RULES), countings)
@@ -55,6 +56,7 @@ def test_the_curve_is_a_new_evaluation_at_each_threshold(seed, rule, counting):
         if free:
             assert curve.fppi_free[place] == pytest.approx(sum(anew[k][1] for k in free) / len(free))
     assert np.isnan(curve.fppi_free).all() == (not free)
+    assert curve.duplicates == sum(counts(outcomes(case, *rule), counting)[2] for case in cases)
 
 
 @given(seeds, st.permutations(range(5)), st.sampled_from(RULES))

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from medmtl.errors import EvaluationError
-from medmtl.evaluation.candidates import peaks, random_candidates
+from medmtl.evaluation.candidates import Candidates, peaks, random_candidates
 from medmtl.evaluation.froc import LENIENT, Counting, pooled_froc
 from medmtl.evaluation.froc_intervals import froc_intervals, lesion_precision_interval
 from medmtl.evaluation.lesions import Matches, lesion_targets, match
 from medmtl.evaluation.localization import froc_curve, lesion_findings
+from medmtl.evaluation.regions import Region
 from medmtl.evaluation.strata import by_size
+from medmtl.evaluation.targets import Targets
 
 
 def scene(seed, signal=1.5):
@@ -138,6 +140,21 @@ def test_counting_is_followed_everywhere_and_said():
     assert found.curves[0].x[-1] == curve.fppi[-1]
     assert "finds every lesion it hits" in found.tables[0].note
     assert "false positive" in found.curves[0].caption
+
+
+@pytest.mark.parametrize("duplicates", ["neither", "false_positive"])
+@pytest.mark.parametrize(("lenient", "further"), [(False, 0), (True, 1)])
+def test_the_further_hits_that_are_said_are_those_that_the_curve_counts(duplicates, lenient, further):
+    """The higher candidate covers both lesions, the other only the second: a hit by strict, a further one by lenient."""
+    lesions = [Region.box(2, 2, 3, 3, (20, 20)), Region.box(6, 2, 7, 3, (20, 20))]
+    found = Candidates.points([5, 7], [2, 2], [0.9, 0.5], regions=(Region.box(2, 2, 7, 3, (20, 20)), lesions[1]))
+    matches = [match(found, Targets.of_regions(lesions, (20, 20)), "any_overlap")]
+    curve = pooled_froc(matches, Counting(lenient, duplicates))
+    assert curve.false[-1] == (further if duplicates == "false_positive" else 0)
+    assert curve.duplicates == further
+    (table,) = lesion_findings(matches, counting=curve.counting, draws=5).tables
+    assert table.frame.loc[0, "duplicates"] == further
+    assert f"{further} further hits on lesions already found" in table.note
 
 
 def test_tables_by_size_and_site_hold_the_parts():
