@@ -185,11 +185,9 @@ def ranking(images: Sequence[Matches], counting: Counting = STRICT) -> Ranking:
     score = np.concatenate([image.score for image in images] or [np.empty(0)])
     outcome = np.concatenate([image.outcome for image in images] or [empty])
     hit = outcome == Outcome.TRUE_POSITIVE
-    second = outcome == Outcome.DUPLICATE
     if counting.lenient:
-        gains = np.concatenate([image.gains for image in images] or [empty])
-        gainless = np.concatenate([image.gainless for image in images] or [np.empty(0, bool)])
-        hit, second = gains, (hit | second) & gainless
+        hit = np.concatenate([image.gains for image in images] or [empty])
+    second = np.concatenate([image.further(lenient=counting.lenient) for image in images] or [np.empty(0, bool)])
     false = outcome == Outcome.FALSE_POSITIVE
     if counting.duplicates == "false_positive":
         false = false | second

@@ -11,16 +11,14 @@ outcome at a threshold is the outcome of the candidates at or above it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
-from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from medmtl.evaluation.candidate_table import Candidates
 from medmtl.evaluation.encounters import Pairs
-from medmtl.evaluation.intervals import BoolArray, FloatArray, IntArray
+from medmtl.evaluation.intervals import BoolArray, IntArray
+from medmtl.evaluation.matches import Matches, Outcome
 from medmtl.evaluation.pooling import MatchPool
 from medmtl.evaluation.rules import HIT_RULES, AnyOverlap, HitRule, PeakInLesion, hit_rule
 from medmtl.evaluation.targets import UNKNOWN, Targets, lesion_targets
@@ -42,67 +40,6 @@ __all__ = [
 
 OtherClass: TypeAlias = Literal["false_positive", "ignored"]
 """What becomes of a candidate that hits lesions of another class only."""
-
-
-class Outcome(IntEnum):
-    """What became of a candidate."""
-
-    FALSE_POSITIVE = 0
-    TRUE_POSITIVE = 1
-    DUPLICATE = 2
-    IGNORED = 3
-
-
-@dataclass(frozen=True, eq=False)
-class Matches:
-    """The candidates of one image and class after assignment, by falling score.
-
-    Attributes:
-        score: Shape (n,).
-        outcome: An ``Outcome`` each, by strict counting, shape (n,).
-        target: The lesion taken, or hit again, 1 .. lesions; 0 for none; shape (n,).
-        lesions: Number of lesions of the image.
-        rule: The hit rule in words.
-        first: The first candidate that hits each lesion, -1 where none does, shape (lesions,): what lenient counting
-            goes by. None: as strict counting has it.
-        area: Pixels of each lesion, shape (lesions,); None: unknown.
-        other: Whether the candidate hits lesions of another class only, shape (n,); None: not asked.
-        elsewhere: Whether the candidate is the first to hit a lesion that is not counted here, shape (n,): lenient
-            counting makes no duplicate of it. None: all lesions are counted.
-    """
-
-    score: FloatArray
-    outcome: IntArray
-    target: IntArray
-    lesions: int
-    rule: str = ""
-    first: IntArray | None = None
-    area: IntArray | None = None
-    other: BoolArray | None = None
-    elsewhere: BoolArray | None = None
-
-    def count(self, outcome: Outcome) -> int:
-        """How many candidates came to this."""
-        return int((self.outcome == outcome).sum())
-
-    @property
-    def other_hits(self) -> int:
-        """How many candidates hit lesions of another class only."""
-        return 0 if self.other is None else int(self.other.sum())
-
-    @cached_property
-    def gains(self) -> IntArray:
-        """How many lesions each candidate is the first to hit (lenient counting), shape (n,)."""
-        gains: IntArray = (self.outcome == Outcome.TRUE_POSITIVE).astype(np.int64)
-        if self.first is not None:
-            gains = np.bincount(self.first[self.first >= 0], minlength=len(self.score)).astype(np.int64)
-        return gains
-
-    @cached_property
-    def gainless(self) -> BoolArray:
-        """Which candidates are the first to hit no lesion at all, counted here or not, shape (n,)."""
-        none: BoolArray = self.gains == 0
-        return none if self.elsewhere is None else none & ~self.elsewhere
 
 
 def match(

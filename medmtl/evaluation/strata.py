@@ -33,9 +33,10 @@ def size_edges(images: Sequence[Matches], parts: int = 3) -> tuple[float, ...]:
 
 
 def by_size(images: Sequence[Matches], low: float, high: float) -> tuple[Matches, ...]:
-    """Counts only lesions of ``low`` <= area < ``high``; what found or hit another lesion counts neither way.
+    """Counts only lesions of ``low`` <= area < ``high``; what found another lesion counts neither way.
 
-    False positives stay what they are, so the rates of false positives are those of all lesions together.
+    False positives and further hits stay what they are, whatever lesion was hit again, so the rates of false positives
+    are those of all lesions together by every counting.
 
     Args:
         images: The matches of every evaluated image.
@@ -51,7 +52,8 @@ def by_size(images: Sequence[Matches], low: float, high: float) -> tuple[Matches
 def _of_size(image: Matches, kept: BoolArray) -> Matches:
     number = np.concatenate([[0], np.where(kept, np.cumsum(kept), 0)])
     target: IntArray = number[image.target]
-    outcome = np.where((image.target > 0) & (target == 0), Outcome.IGNORED, image.outcome)
+    lost: BoolArray = (image.outcome == Outcome.TRUE_POSITIVE) & (target == 0)
+    outcome = np.where(lost, Outcome.IGNORED, image.outcome)
     return replace(
         image,
         outcome=outcome,
@@ -59,14 +61,17 @@ def _of_size(image: Matches, kept: BoolArray) -> Matches:
         lesions=int(kept.sum()),
         first=None if image.first is None else image.first[kept],
         area=_area(image)[kept],
-        elsewhere=_first_of(image, ~kept),
+        elsewhere=_first_of(image, ~kept, lost),
+        taken=lost if image.taken is None else lost | image.taken,
     )
 
 
-def _first_of(image: Matches, dropped: BoolArray) -> BoolArray:
+def _first_of(image: Matches, dropped: BoolArray, lost: BoolArray) -> BoolArray:
     """Which candidates are the first to hit a lesion that is dropped now or was before."""
     found = np.zeros(len(image.score), dtype=bool) if image.elsewhere is None else image.elsewhere.copy()
-    if image.first is not None:
+    if image.first is None:
+        found |= lost  # as strict counting has it
+    else:
         found[image.first[dropped & (image.first >= 0)]] = True
     return found
 

@@ -182,9 +182,44 @@ def test_strata_of_size_add_up_and_keep_false_positives(seed, counting):
     assert sum(part.lesions for part in parts) == whole.lesions
     np.testing.assert_array_equal(sum(part.found for part in parts), whole.found)
     for part in parts:
-        assert (part.false <= whole.false).all()
-        if counting.duplicates == "neither":
-            np.testing.assert_array_equal(part.false, whole.false)
+        np.testing.assert_array_equal(part.false, whole.false)
+        np.testing.assert_array_equal(part.fppi, whole.fppi)
+        assert part.duplicates == whole.duplicates
+
+
+@pytest.mark.parametrize("lenient", [False, True])
+def test_a_further_hit_on_another_size_stays_a_false_positive(lenient):
+    """.9 and .8 on the large lesion, .7 on the small one: a false positive comes before the small lesion is found."""
+    lesions = [Region.box(1, 1, 4, 4, (12, 12)), Region.point(9, 9, (12, 12))]
+    found = match(Candidates.points([2, 3, 9], [2, 3, 9], [0.9, 0.8, 0.7]), Targets.of_regions(lesions, (12, 12)))
+    small, large = (
+        pooled_froc(by_size([found], *edges), Counting(lenient, "false_positive")) for edges in ((0, 2), (2, 99))
+    )
+    assert (small.false.tolist(), small.found.tolist()) == ([0, 0, 1, 1], [0, 0, 0, 1])
+    assert (large.false.tolist(), large.found.tolist()) == ([0, 0, 1, 1], [0, 1, 1, 1])
+    assert [small.sensitivity_at(rate).sensitivity for rate in (0.5, 1.0)] == [0.0, 1.0]
+
+
+def test_a_hit_that_lenient_counting_calls_a_further_one_is_so_in_every_size():
+    """.9 covers both lesions, .5 the small one only: strictly a hit of the small lesion, leniently a further one."""
+    lesions = [Region.box(1, 1, 4, 4, (12, 12)), Region.point(6, 2, (12, 12))]
+    over = Region.box(1, 1, 6, 4, (12, 12)), lesions[1]
+    candidates = Candidates.points([2, 6], [2, 2], [0.9, 0.5], regions=over)
+    found = [match(candidates, Targets.of_regions(lesions, (12, 12)), "any_overlap", guard=math.inf)]
+    for counting, false in ((Counting(True, "false_positive"), 1), (Counting(False, "false_positive"), 0)):
+        for edges in ((0, 2), (2, 99)):
+            part = by_size(found, *edges)
+            assert pooled_froc(part, counting).false[-1] == false
+            assert pooled_froc(by_size(part, 0, 99), counting).false[-1] == false  # a part of a part
+
+
+def test_matches_that_know_takers_only_are_cut_by_size_too():
+    """.9 takes the large lesion, .5 the small one: no further hit, whichever is left out."""
+    outcome = np.full(2, Outcome.TRUE_POSITIVE)
+    matches = Matches(np.array([0.9, 0.5]), outcome, np.array([1, 2]), 2, area=np.array([16, 1]))
+    for edges in ((0, 2), (2, 99)):
+        curve = pooled_froc(by_size([matches], *edges), Counting(True, "false_positive"))
+        assert (curve.found[-1], curve.false[-1], curve.duplicates) == (1, 0, 0)
 
 
 def test_sites_and_sizes_need_what_they_count():
