@@ -89,7 +89,8 @@ class Froc:
         thresholds: Shape (points,).
         sensitivity: Found lesions / lesions, shape (points,), NaN where there is no lesion.
         fppi: False positives / images, shape (points,), NaN where there is no image.
-        fppi_free: False positives in images without a lesion / such images, shape (points,), NaN where there is none.
+        fppi_free: False positives in lesion-free images / such images, shape (points,), NaN where there is none. An image
+            whose lesions all count neither way is not lesion-free.
         found: Found lesions, shape (points,).
         false: False positives, shape (points,).
         lesions: Number of lesions.
@@ -208,20 +209,19 @@ def pooled_froc(images: Sequence[Matches], counting: Counting = STRICT) -> Froc:
         counting: How outcomes are counted.
     """
     pool = ranking(images, counting)
-    count = np.array([image.lesions for image in images], dtype=np.int64)
-    lesions, free = int(count.sum()), int((count == 0).sum())
-    apart = pool.false * (count[pool.image] == 0)
+    lesions, free = sum(image.lesions for image in images), np.array([image.free for image in images], dtype=bool)
+    apart = pool.false * free[pool.image]
     found, false, calm = (np.concatenate([[0], np.cumsum(part)[pool.ends]]) for part in (pool.hit, pool.false, apart))
     return Froc(
         thresholds=np.concatenate([[np.inf], pool.score[pool.ends]]),
         sensitivity=_share(found, lesions),
         fppi=_share(false, len(images)),
-        fppi_free=_share(calm, free),
+        fppi_free=_share(calm, int(free.sum())),
         found=found,
         false=false,
         lesions=lesions,
         images=len(images),
-        positive_images=len(images) - free,
+        positive_images=sum(image.lesions > 0 for image in images),
         duplicates=pool.duplicates,
         ignored=pool.ignored,
         other_hits=sum(image.other_hits for image in images),

@@ -159,8 +159,9 @@ def _split(
     first = np.where(first < len(outcome), first - before, -1)
     area, asked = pool.lesions.table.area, bool(pool.others)
     result = []
-    for start, stop, low, high in zip(ends[:-1], ends[1:], lesion_ends[:-1], lesion_ends[1:], strict=True):
+    bounds = zip(ends[:-1], ends[1:], lesion_ends[:-1], lesion_ends[1:], pool.uncounted.tolist(), strict=True)
+    for start, stop, low, high, uncounted in bounds:
         mine, theirs = slice(start, stop), slice(low, high)
         parts = outcome[mine], target[mine], high - low, caption, first[theirs], area[theirs]
-        result.append(Matches(pool.score[mine], *parts, other[mine] if asked else None))
+        result.append(Matches(pool.score[mine], *parts, other[mine] if asked else None, uncounted=uncounted))
     return tuple(result)

@@ -38,6 +38,8 @@ class Matches:
             counting makes no duplicate of it. None: all lesions are counted.
         taken: Whether the candidate takes a lesion that is not counted here, shape (n,): ignored by strict counting, and
             by lenient counting a further hit where it is the first to hit none. None: all lesions are counted.
+        uncounted: Number of lesions and findings of the image that count neither way: too small, outside the field,
+            irrelevant, or of another size.
     """
 
     score: FloatArray
@@ -50,10 +52,16 @@ class Matches:
     other: BoolArray | None = None
     elsewhere: BoolArray | None = None
     taken: BoolArray | None = None
+    uncounted: int = 0
 
     def count(self, outcome: Outcome) -> int:
         """How many candidates came to this."""
         return int((self.outcome == outcome).sum())
+
+    @property
+    def free(self) -> bool:
+        """Whether the image has no lesion at all, also none that counts neither way."""
+        return not self.lesions and not self.uncounted
 
     @property
     def other_hits(self) -> int:

@@ -31,6 +31,7 @@ class MatchPool:
         image: The image of each candidate, shape (n,).
         ends: Where each image's candidates begin, and the end, shape (images + 1,).
         lesion_ends: The same of lesions, shape (images + 1,).
+        uncounted: Lesions and findings of each image that count neither way, shape (images,).
         lesions: Candidates against the lesions.
         irrelevant: Candidates against irrelevant findings.
         hidden: Candidates against pixels of unknown truth.
@@ -41,6 +42,7 @@ class MatchPool:
     image: IntArray
     ends: IntArray
     lesion_ends: IntArray
+    uncounted: IntArray
     lesions: Encounters
     irrelevant: Encounters
     hidden: Encounters
@@ -82,6 +84,7 @@ class MatchPool:
             image=pool.image,
             ends=_ends(counts),
             lesion_ends=_ends(np.array([one.count for one in targets], dtype=np.int64)),
+            uncounted=np.array([one.dropped + one.ignored for one in targets], dtype=np.int64),
             lesions=_encounters(pool, [one.lesions for one in targets]),
             irrelevant=_encounters(pool, [one.irrelevant for one in targets]),
             hidden=_encounters(pool, [one.hidden for one in targets]),

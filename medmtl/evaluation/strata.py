@@ -63,6 +63,7 @@ def _of_size(image: Matches, kept: BoolArray) -> Matches:
         area=_area(image)[kept],
         elsewhere=_first_of(image, ~kept, lost),
         taken=lost if image.taken is None else lost | image.taken,
+        uncounted=image.uncounted + int((~kept).sum()),
     )
 
 

@@ -7,7 +7,7 @@ points, crops) stay as many as were given, also where they overlap.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -32,6 +32,7 @@ class Targets:
         irrelevant: Findings that are not to be found nor held against who finds them (LUNA16): a candidate that hits
             one by the rule of the lesions, and hits no lesion, is ignored.
         dropped: How many lesions were smaller than the least area, or outside the field; their pixels are unknown.
+        beyond: How many irrelevant findings lie outside the field and are none of ``irrelevant``.
     """
 
     shape: tuple[int, int]
@@ -39,6 +40,12 @@ class Targets:
     hidden: RegionTable
     irrelevant: RegionTable = field(default_factory=RegionTable.empty)
     dropped: int = 0
+    beyond: int = 0
+
+    @property
+    def ignored(self) -> int:
+        """Number of irrelevant findings, those outside the field included."""
+        return len(self.irrelevant) + self.beyond
 
     @property
     def count(self) -> int:
@@ -112,7 +119,8 @@ class Targets:
             field_of_view = _mask(valid, shape, "valid mask")
             table, ignored = table.cut(field_of_view), ignored.cut(field_of_view)
         hidden = None if unknown is None else _mask(unknown, shape, "unknown mask")
-        return _sized(shape, table, hidden, ignored.take(np.flatnonzero(ignored.area)), min_area)
+        seen = ignored.take(np.flatnonzero(ignored.area))
+        return replace(_sized(shape, table, hidden, seen, min_area), beyond=len(ignored) - len(seen))
 
     @classmethod
     def of_labels(cls, labels: npt.ArrayLike, valid: npt.ArrayLike | None = None, min_area: int = 1) -> Targets:
@@ -132,9 +140,10 @@ class Targets:
                 "labels are whole numbers of 0 or more of shape (H, W)", found=f"{values.dtype} {values.shape}"
             )
         shape = (values.shape[0], values.shape[1])
+        table = RegionTable.of_labels(values)
         if valid is not None:
-            values = np.where(_mask(valid, shape, "valid mask"), values, 0)
-        return _sized(shape, RegionTable.of_labels(values), None, RegionTable.empty(), min_area)
+            table = table.cut(_mask(valid, shape, "valid mask"))
+        return _sized(shape, table, None, RegionTable.empty(), min_area)
 
 
 def lesion_targets(
@@ -166,13 +175,22 @@ def lesion_targets(
             found=np.unique(values)[:5],
             remedy="compare the mask with its lesion value first, such as mask > 0",
         )
-    if valid is not None:
-        lesion = lesion & _mask(valid, shape, "valid mask")
-    apart = RegionTable.empty()
+    inside = None if valid is None else _mask(valid, shape, "valid mask")
+    table, outside = _components(lesion, inside)
+    apart, beyond = RegionTable.empty(), 0
     if irrelevant is not None:
-        findings = _mask(irrelevant, shape, "irrelevant mask")
-        apart = RegionTable.of_components(findings if valid is None else findings & _mask(valid, shape, "valid mask"))
-    return _sized(shape, RegionTable.of_components(lesion), unknown, apart, min_area)
+        apart, beyond = _components(_mask(irrelevant, shape, "irrelevant mask"), inside)
+    found = _sized(shape, table, unknown, apart, min_area)
+    return replace(found, dropped=found.dropped + outside, beyond=beyond)
+
+
+def _components(mask: BoolArray, inside: BoolArray | None) -> tuple[RegionTable, int]:
+    """The components of what lies inside the field, and how many of the whole mask lie outside altogether."""
+    seen = mask if inside is None else mask & inside
+    table = RegionTable.of_components(seen)
+    if inside is None or np.count_nonzero(seen) == np.count_nonzero(mask):
+        return table, 0
+    return table, int((RegionTable.of_components(mask).cut(inside).area == 0).sum())
 
 
 def _sized(

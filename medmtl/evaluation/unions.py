@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def union_targets(targets: Sequence[Targets], min_area: int = 1) -> Targets:
 
     Returns:
         The 8-connected components of the union. Unknown is what is unknown in one class and no lesion in any; irrelevant
-        findings stay; ``dropped`` counts those of the union only.
+        findings stay; ``dropped`` counts those of each class and of the union.
 
     Raises:
         EvaluationError: There is no class, or their shapes differ.
@@ -38,7 +39,8 @@ def union_targets(targets: Sequence[Targets], min_area: int = 1) -> Targets:
     unknown = np.any([one.unknown for one in targets], axis=0) & ~lesion
     found = lesion_targets(np.where(unknown, 255, lesion.astype(np.uint8)), min_area=min_area)
     irrelevant = RegionTable.concatenated([one.irrelevant for one in targets])
-    return Targets(found.shape, found.lesions, found.hidden, irrelevant, found.dropped)
+    dropped = found.dropped + sum(one.dropped for one in targets)
+    return replace(found, irrelevant=irrelevant, dropped=dropped, beyond=sum(one.beyond for one in targets))
 
 
 def group_targets(

@@ -13,6 +13,7 @@ from medmtl.evaluation import (
     Findings,
     Matches,
     Metric,
+    Outcome,
     Table,
     binary_findings,
     delong_test,
@@ -95,9 +96,8 @@ def class_figures(
 
 def _image_level(images: Known, name: str, patients: Sequence[str], options: FigureOptions) -> Findings:
     """Is there any such lesion in the image, by its highest candidate."""
-    labels = [np.nan if image is None else float(image.lesions > 0) for image in images]
     findings = binary_findings(
-        labels,
+        _labels(images),
         _highest(images, options.image_threshold),
         threshold=options.image_threshold,
         groups=patients,
@@ -108,6 +108,13 @@ def _image_level(images: Known, name: str, patients: Sequence[str], options: Fig
     )
     kept = [metric for metric in findings.metrics if options.image_threshold is not None or _ranks(metric)]
     return replace(findings, metrics=tuple(map(_of_images, kept)))
+
+
+def _labels(images: Known) -> list[float]:
+    """Which images have a lesion; NaN where that is not known, or where all of their lesions count neither way."""
+    return [
+        np.nan if image is None or not (image.lesions or image.free) else float(image.lesions > 0) for image in images
+    ]
 
 
 def _ranks(metric: Metric) -> bool:
@@ -126,12 +133,17 @@ def _highest(images: Known, threshold: float | None = None) -> FloatArray:
     """The highest score of each image; below all others and below the threshold where it has no candidate.
 
     Below the threshold too, because candidates may have been cut above it: nothing found is never called positive.
+    Candidates that are ignored lesion by lesion are no evidence here either.
     """
-    scores = [image.score[0] if image is not None and len(image.score) else np.nan for image in images]
-    values = np.array(scores, dtype=np.float64)
+    values = np.array([np.nan if image is None else _highest_counted(image) for image in images], dtype=np.float64)
     bounds = [float(image.score[-1]) for image in images if image is not None and len(image.score)]
     lowest = min(bounds + ([] if threshold is None else [threshold]), default=0.0)
     return np.where(np.isnan(values), lowest - 1.0, values)
+
+
+def _highest_counted(image: Matches) -> float:
+    counted = image.score[image.outcome != Outcome.IGNORED]
+    return float(counted[0]) if len(counted) else np.nan
 
 
 def _differences(images: Known, others: Known, name: str, patients: Sequence[str], options: FigureOptions) -> Table:
@@ -165,7 +177,7 @@ def _differences(images: Known, others: Known, name: str, patients: Sequence[str
 
 
 def _area_difference(images: Known, others: Known, name: str, patients: Sequence[str]) -> Table:
-    labels = [np.nan if image is None else float(image.lesions > 0) for image in images]
+    labels = _labels(images)
     title = f"Difference in the area under the ROC curve of images: {name}"
     if len({label for label in labels if np.isfinite(label)}) < 2:
         note = "No area: images with and without such a lesion are needed."

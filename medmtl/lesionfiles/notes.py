@@ -50,7 +50,7 @@ def rule_sentences(
         "Lesions of a mask are its 8-connected components inside the field of view"
         + (f" of at least {min_area} pixels" if min_area > 1 else "")
         + "; boxes, circles and points are a lesion each.",
-        "False positives are per evaluated image, with lesions or without; a lesion-free image has no lesion of the class. Intervals are of a bootstrap over patients.",
+        "False positives are per evaluated image, with lesions or without; a lesion-free image has no lesion of the class, also none that counts neither way. Intervals are of a bootstrap over patients.",
         f"Coordinates: {COORDINATES}.",
     )
 
@@ -95,8 +95,15 @@ def _class_notes(images: Sequence[GatheredImage], pair: Pair) -> list[str]:
     known = [targets for image in images if (targets := image.targets[pair.name]) is not None]
     dropped = sum(targets.dropped for targets in known)
     notes = []
-    if known and all(targets.count for targets in known):
-        notes.append(f"{pair.name}: every image has such a lesion, so nothing is known of lesion-free images")
+    unclear = sum(not targets.count and targets.dropped + targets.ignored > 0 for targets in known)
+    if known and all(targets.count + targets.dropped + targets.ignored for targets in known):
+        rest = f" ({unclear} only such as count neither way)" if unclear else ""
+        notes.append(f"{pair.name}: every image has such a lesion{rest}, so nothing is known of lesion-free images")
+    if unclear:
+        notes.append(
+            f"{pair.name}: all such lesions of {unclear} of {len(known)} images count neither way; these images are neither "
+            "with nor without a lesion: figures by image and of lesion-free images leave them out"
+        )
     if known and not any(targets.count for targets in known):
         notes.append(f"{pair.name}: no image has such a lesion")
     if len(known) < len(images):

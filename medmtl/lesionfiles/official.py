@@ -11,12 +11,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from medmtl.errors import ConfigError
-from medmtl.evaluation import OfficialRoc, Table, image_roc, pixel_roc
+from medmtl.evaluation import OfficialRoc, Table, Targets, image_roc, pixel_roc
 from medmtl.evaluation.diaretdb1 import WEIGHTS
 from medmtl.evaluation.intervals import FloatArray
 from medmtl.lesionfiles.fields import EffectiveField, origins_text
 from medmtl.lesionfiles.gathering import GatheredImage
-from medmtl.lesionfiles.lesiontruth import Truth
 from medmtl.lesionfiles.pairing import Pair
 from medmtl.lesionfiles.sources import CandidateSource, MapSource, TableSource
 
@@ -54,12 +53,11 @@ def flag_threshold(source: CandidateSource, image_threshold: float | None) -> fl
 
 
 def official_table(
-    truth: Truth, source: CandidateSource, images: Sequence[GatheredImage], pair: Pair, flag_from: float | None
+    source: CandidateSource, images: Sequence[GatheredImage], pair: Pair, flag_from: float | None
 ) -> Table:
     """Error rates of one class by the protocol.
 
     Args:
-        truth: The lesions; that of an image is read again where none of its lesions counts.
         source: The candidates; heat maps are read again for the pixels, one at a time, two or three times, and with them
             the pictures in which the field of view has to be found.
         images: What was gathered, with the flagged shares.
@@ -70,12 +68,11 @@ def official_table(
         ConfigError: The candidates are points, which flag no pixel.
         ImageError: A map, mask or picture cannot be read.
     """
-    numbers = [number for number, image in enumerate(images) if image.targets[pair.name] is not None]
-    known = [images[number] for number in numbers]
+    known = [image for image in images if image.targets[pair.name] is not None]
     if not all(pair.name in image.flagged for image in known):
         remedy = "cut maps by --extract components, or give candidates a radius or mask, and images whose size is known"
         raise ConfigError("points flag no pixels", where="--diaretdb1", found=source.kind, remedy=remedy)
-    ill = [_ill(truth, images[number], pair, number) for number in numbers]
+    ill = [_ill(image.targets[pair.name]) for image in known]
     rows = [{"by": "image"} | _cells(image_roc(ill, [image.flagged[pair.name] for image in known]))]
     if isinstance(source, MapSource) and pair.candidates is not None:
         rows.append({"by": "pixel"} | _cells(pixel_roc(_Pixels(source, images, pair))))
@@ -85,16 +82,9 @@ def official_table(
     return Table(f"diaretdb1.{pair.name}", f"DIARETDB1's protocol: {pair.name}", pd.DataFrame(rows), note)
 
 
-def _ill(truth: Truth, image: GatheredImage, pair: Pair, number: int) -> bool:
+def _ill(targets: Targets | None) -> bool:
     """Whether the truth marks any pixel, whatever the least area and the field of view leave of it."""
-    targets = image.targets[pair.name]
-    if targets is None:
-        return False
-    if targets.count or targets.dropped or not image.fielded:
-        return targets.count + targets.dropped > 0
-    # Lesions of masks that lie outside the field are cut away before they are counted.
-    whole = truth.targets(number, pair.truth, image.shape, None, 1)
-    return whole is not None and whole.count > 0
+    return targets is not None and targets.count + targets.dropped > 0
 
 
 def _cells(curve: OfficialRoc) -> dict[str, Any]:

@@ -23,7 +23,8 @@ FROC_COLUMNS = [
     "false_positives_per_image", "false_positives_per_lesion_free_image",
 ]  # fmt: skip
 IMAGE_COLUMNS = [
-    "image", "class", "patient", "site", "width", "height", "lesions", "dropped", "candidates", "excluded", "outside_field",
+    "image", "class", "patient", "site", "width", "height", "lesions", "dropped", "ignored",
+    "candidates", "excluded", "outside_field",
 ]  # fmt: skip
 
 
@@ -139,6 +140,7 @@ def froc_frame(outcomes: Sequence[Outcomes], counting: Counting) -> pd.DataFrame
 def image_frame(images: Sequence[GatheredImage], pairs: Sequence[Pair]) -> pd.DataFrame:
     """A row an image and class, those without lesions or candidates included; ``lesions`` is empty where not known.
 
+    ``dropped`` counts lesions that are too small or outside the field of view, ``ignored`` findings that are to be ignored.
     ``excluded`` and ``outside_field`` count candidates that were left out: on excluded places, and outside the field of view.
     """
     rows = []
@@ -146,7 +148,7 @@ def image_frame(images: Sequence[GatheredImage], pairs: Sequence[Pair]) -> pd.Da
         size = (image.shape[1], image.shape[0]) if image.sized else (None, None)
         for pair in pairs:
             targets = image.targets[pair.name]
-            known = (None, None) if targets is None else (targets.count, targets.dropped)
+            known = (None,) * 3 if targets is None else (targets.count, targets.dropped, targets.ignored)
             who = (image.image.id, pair.name, image.image.patient, image.image.site)
             counts = (len(image.candidates[pair.name]), image.excluded[pair.name], image.outside[pair.name])
             rows.append([*who, *size, *known, *counts])

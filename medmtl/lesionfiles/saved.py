@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +51,12 @@ def read_matches(folder: str | Path, class_name: str, rule: str) -> SavedMatches
         dict(list(table[(table["class"] == class_name) & (table["rule"] == rule)].groupby("image", sort=False)))
         for table in (candidates, lesions)
     ]
+    # Folders of earlier versions do not tell of findings that were to be ignored.
+    counts = [name for name in ("dropped", "ignored") if name in mine]
+    uncounted = mine[counts].astype(np.int64).sum(axis=1)
     matches = tuple(
-        _matches(groups[0].get(name), groups[1].get(name), int(count))
-        for name, count in zip(mine["image"], mine["lesions"], strict=True)
+        replace(_matches(groups[0].get(name), groups[1].get(name), int(count)), uncounted=int(apart))
+        for name, count, apart in zip(mine["image"], mine["lesions"], uncounted, strict=True)
     )
     return SavedMatches(tuple(mine["image"]), tuple(mine["patient"]), matches)
 
@@ -80,7 +83,17 @@ def _table(path: Path) -> pd.DataFrame:
         raise EvaluationError("not a saved evaluation", where=path, found=error, remedy=remedy) from error
 
 
-_NUMBERS = ("lesions", "score", "lesion", "first_candidate", "candidate", "other_class", "area_px")
+_NUMBERS = (
+    "lesions",
+    "dropped",
+    "ignored",
+    "score",
+    "lesion",
+    "first_candidate",
+    "candidate",
+    "other_class",
+    "area_px",
+)
 
 
 def _matches(candidates: pd.DataFrame | None, lesions: pd.DataFrame | None, count: int) -> Matches:

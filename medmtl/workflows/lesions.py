@@ -89,7 +89,7 @@ def evaluate_lesions(
         images = _gathered(known, sources, pairs, options, progress)
         scored = score(images, pairs, score_options(rules, options))
         if options.diaretdb1:
-            scored = _with_official(scored, known, sources[""], images, options.image_threshold)
+            scored = _with_official(scored, sources[""], images, options.image_threshold)
         evaluation = assemble(Path(truth), known, opened, pairs, images, scored, options)
         if folder is not None:
             _write(folder, evaluation, options, progress)
@@ -153,7 +153,6 @@ def _gathered(
 
 def _with_official(
     scored: Sequence[Scored],
-    truth: Truth,
     source: CandidateSource,
     images: Sequence[GatheredImage],
     flag_from: float | None,
@@ -163,7 +162,7 @@ def _with_official(
     extended = []
     for one in scored:
         if one.pair.name not in done:
-            table = official_table(truth, source, images, one.pair, flag_from)
+            table = official_table(source, images, one.pair, flag_from)
             one = replace(one, findings=replace(one.findings, tables=(*one.findings.tables, table)))
         done.add(one.pair.name)
         extended.append(one)

@@ -48,7 +48,7 @@ def test_the_curve_is_a_new_evaluation_at_each_threshold(seed, rule, counting):
     curve = pooled_froc(found, counting)
     scores = sorted({s for case in cases for s in case[0].score.tolist()}, reverse=True)
     assert curve.thresholds.tolist() == [math.inf, *scores]
-    free = [k for k, case in enumerate(cases) if not case[1].count]
+    free = [k for k, case in enumerate(cases) if not case[3][0] and not case[3][1]]  # nor a finding to be ignored
     for place, threshold in enumerate(curve.thresholds):
         anew = [counts(outcomes(case, *rule, threshold=threshold), counting) for case in cases]
         assert curve.found[place] == sum(one[0] for one in anew)
@@ -184,6 +184,7 @@ def test_strata_of_size_add_up_and_keep_false_positives(seed, counting):
     for part in parts:
         np.testing.assert_array_equal(part.false, whole.false)
         np.testing.assert_array_equal(part.fppi, whole.fppi)
+        np.testing.assert_array_equal(part.fppi_free, whole.fppi_free)
         assert part.duplicates == whole.duplicates
 
 

@@ -130,7 +130,9 @@ def test_targets_of_a_mask_equal_scipy_labels(mask, seed, min_area):
     found = lesion_targets(values, valid, min_area)
     kept = [k for k, size in enumerate(sizes, 1) if size >= min_area]
     assert found.area.tolist() == [sizes[k - 1] for k in kept]
-    assert found.dropped == count - len(kept)
+    whole, total = ndimage.label(values == 1, np.ones((3, 3)))
+    outside = sum(not valid[whole == k].any() for k in range(1, total + 1))
+    assert found.dropped == count - len(kept) + outside
     np.testing.assert_array_equal(found.labels, sum(((labels == k) * n for n, k in enumerate(kept, 1)), 0 * labels))
     np.testing.assert_array_equal(found.unknown, (values == 255) | ((labels > 0) & ~np.isin(labels, kept)))
 
@@ -159,6 +161,26 @@ def test_regions_outside_the_field_or_the_image_are_dropped_and_counted():
     regions = [Region.box(0, 0, 3, 3, SHAPE), Region.box(3, 5, 6, 6, SHAPE), Region.circle(50, 50, 3, SHAPE)]
     found = Targets.of_regions(regions, SHAPE, valid=valid, irrelevant=[regions[0]])
     assert (found.count, found.dropped, found.area.tolist(), len(found.irrelevant)) == (1, 2, [4], 0)
+
+
+@pytest.mark.parametrize("made", ["mask", "numbers", "regions"])
+def test_lesions_and_findings_outside_the_field_are_counted_whatever_tells_of_them(made):
+    """The field is the left half: a lesion in it, one across its edge, two beyond; findings in it and beyond."""
+    numbers, findings, valid = np.zeros((3, *SHAPE), np.uint8)
+    numbers[1, 1], numbers[3, 3:6], numbers[1, 7], numbers[6:8, 6:8] = 1, 2, 3, 4
+    findings[6, 1] = findings[4, 7] = 1
+    valid[:, :5] = 1
+    each = [Region.of_mask(numbers == number) for number in (1, 2, 3, 4)]
+    two = [Region.of_mask(findings * (np.arange(SHAPE[1]) // 5 == half) > 0) for half in (0, 1)]
+    found = {
+        "mask": lambda: lesion_targets(numbers > 0, valid, irrelevant=findings),
+        "numbers": lambda: Targets.of_labels(numbers, valid),
+        "regions": lambda: Targets.of_regions(each, SHAPE, valid=valid, irrelevant=two),
+    }[made]()
+    assert (found.count, found.area.tolist(), found.dropped) == (2, [1, 2], 2)
+    assert (len(found.irrelevant), found.ignored) == ((0, 0) if made == "numbers" else (1, 2))
+    both = union_targets([found, lesion_targets(np.zeros(SHAPE))])
+    assert (both.count, both.dropped, both.ignored) == (found.count, found.dropped, found.ignored)
 
 
 def test_unions_are_components_of_the_union_of_pixels():
