@@ -12,7 +12,7 @@ import numpy as np
 from medmtl.errors import ManifestError
 from medmtl.lesionfiles.images import EvaluatedImage, ImageIndex
 from medmtl.lesionfiles.limits import FARTHEST
-from medmtl.lesionfiles.shapetruth import BOX, IGNORE, ShapeTruth, ignored_note, row_tuples
+from medmtl.lesionfiles.shapetruth import BOX, IGNORE, ShapeTruth, counted_once
 
 
 def coco_truth(path: Path, content: Mapping[str, Any], images: ImageIndex | None, pictures: Path) -> ShapeTruth:
@@ -50,10 +50,8 @@ def coco_truth(path: Path, content: Mapping[str, Any], images: ImageIndex | None
     classes = tuple(dict.fromkeys(names.values()))
     table = np.array(boxes, dtype=np.float64).reshape(-1, len(BOX))
     marks = np.array(ignored, dtype=bool)
-    notes = ignored_note(sum(int(marks[rows].sum()) for rows in members.values()))
-    return ShapeTruth(
-        "boxes of a COCO file", index, classes, (path,), notes, table, row_tuples(members), tuple(places), marks
-    )
+    told, notes = counted_once(members, table, marks)
+    return ShapeTruth("boxes of a COCO file", index, classes, (path,), notes, table, told, tuple(places), marks)
 
 
 def _items(path: Path, content: Mapping[str, Any], key: str) -> list[dict[str, Any]]:

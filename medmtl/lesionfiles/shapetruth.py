@@ -113,14 +113,16 @@ def table_truth(table: Columns, images: ImageIndex | None) -> ShapeTruth:
         if number is not None:
             members.setdefault((number, filled.cells["class"][row]), []).append(row)
     ignored = filled.flags(IGNORE, _NEITHER)
-    notes = _columns_note(table, form) + _notes(numbers, ignored)
+    shapes = np.stack(columns, axis=1)
+    told, notes = counted_once(members, shapes, ignored)
+    skipped = sum(number is None for number in numbers)
+    passed = (f"{skipped} lesions are of images that are not evaluated",) if skipped else ()
+    notes = _columns_note(table, form) + passed + notes
     if images is None:
         notes += ("evaluated are the images that the truth names; others, with lesions or without, are not (--images)",)
     classes = tuple(dict.fromkeys(filled.cells["class"]))
     places = tuple(filled.place(row) for row in range(len(filled)))
-    return ShapeTruth(
-        kind, index, classes, (table.path,), notes, np.stack(columns, axis=1), row_tuples(members), places, ignored
-    )
+    return ShapeTruth(kind, index, classes, (table.path,), notes, shapes, told, places, ignored)
 
 
 def _lesions(table: Columns, form: Sequence[str]) -> Columns:
@@ -143,21 +145,38 @@ def _columns_note(table: Columns, form: Sequence[str]) -> tuple[str, ...]:
     return table.unread(("image", "class", *form, IGNORE), wanted)
 
 
-def _notes(numbers: Sequence[int | None], ignored: BoolArray) -> tuple[str, ...]:
-    skipped = sum(number is None for number in numbers)
-    notes = (f"{skipped} lesions are of images that are not evaluated",) if skipped else ()
-    return notes + ignored_note(sum(number is not None for number, mark in zip(numbers, ignored, strict=True) if mark))
+def counted_once(
+    members: Mapping[tuple[int, str], Sequence[int]], shapes: FloatArray, ignored: BoolArray
+) -> tuple[dict[tuple[int, str], tuple[int, ...]], tuple[str, ...]]:
+    """Leaves out rows that tell the same shape of the same image and class again.
+
+    Left in, one lesion would count as two, and a second hit on it as a true positive instead of a further hit. A lesion
+    and a finding to be ignored at one place are two things, and both stay.
+
+    Args:
+        members: Rows by image number and class.
+        shapes: Coordinates of each row's shape.
+        ignored: Whether each is a finding that counts neither way.
+
+    Returns:
+        The rows that count, and notes: how many were left out, and how many findings are to be ignored.
+    """
+    kept = {key: _different(rows, shapes, ignored) for key, rows in members.items()}
+    repeated = sum(map(len, members.values())) - sum(map(len, kept.values()))
+    count = sum(int(ignored[list(rows)].sum()) for rows in kept.values())
+    notes = (
+        (repeated, "lesions are told again, with equal image, class and coordinates: each is counted once"),
+        (count, "findings are to be ignored: a candidate that hits one, and no lesion, counts neither way"),
+    )
+    return kept, tuple(f"{number} {said}" for number, said in notes if number)
 
 
-def ignored_note(count: int) -> tuple[str, ...]:
-    """Says how many findings are to be ignored; nothing where there is none."""
-    said = f"{count} findings are to be ignored: a candidate that hits one, and no lesion, counts neither way"
-    return (said,) if count else ()
-
-
-def row_tuples(members: Mapping[tuple[int, str], list[int]]) -> dict[tuple[int, str], tuple[int, ...]]:
-    """Lists of rows as tuples."""
-    return {key: tuple(rows) for key, rows in members.items()}
+def _different(rows: Sequence[int], shapes: FloatArray, ignored: BoolArray) -> tuple[int, ...]:
+    """The first of each set of equal rows, in order."""
+    first: dict[tuple[float, ...], int] = {}
+    for row in rows:
+        first.setdefault((*shapes[row].tolist(), float(ignored[row])), row)
+    return tuple(first.values())
 
 
 def _form(table: Columns) -> tuple[tuple[str, ...], str]:
