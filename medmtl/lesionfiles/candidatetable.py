@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from medmtl.data.masks import read_mask_for
 from medmtl.errors import ImageError, ManifestError
 from medmtl.evaluation import Candidates
 from medmtl.evaluation.intervals import FloatArray
@@ -19,6 +18,7 @@ from medmtl.evaluation.regions import Region, clipped_pixels
 from medmtl.explanation.candidates import COLUMNS
 from medmtl.lesionfiles.candidatechecks import check_coordinates, check_regions, without_copies
 from medmtl.lesionfiles.columns import Columns, read_columns
+from medmtl.lesionfiles.encoding import read_lesion_mask
 from medmtl.lesionfiles.images import ImageIndex, Shape
 from medmtl.lesionfiles.limits import FARTHEST, REGION_PIXELS
 
@@ -28,6 +28,7 @@ OUTCOMES = ("rule", "outcome", "lesion", "lenient_lesions", "other_class")
 """What ``medmtl lesions`` adds to its candidates: a row a candidate and rule."""
 _KNOWN = (*NEEDED, *OPTIONAL, *COLUMNS, *OUTCOMES, "coordinates", "method", "score_unit")
 """Columns that are read, and the others that ``medmtl explain``, ``evaluate`` and ``lesions`` write."""
+_SAY_REGION = "say in the table what means the region: PATH#any, PATH#=N or PATH#>=N"
 WHAT = "candidate table"
 
 OutsideField = Literal["refuse", "drop", "count"]
@@ -113,7 +114,7 @@ class CandidateTable:
 
         Raises:
             ManifestError: A candidate lies outside the image, or outside the field of view and that is refused.
-            ImageError: A region's mask cannot be read, is empty, or has another size.
+            ImageError: A region's mask cannot be read, is empty, has another size, or holds values of unknown meaning.
         """
         rows = self.rows.get((number, label), ())
         if bounded:
@@ -196,7 +197,7 @@ class CandidateTable:
         reference = self.table.mask("mask", row)
         if reference is None:
             return Region.circle(self.x[row], self.y[row], self.radius[row], shape)
-        region = Region.of_mask(read_mask_for(reference, shape, binary=True))
+        region = Region.of_mask(read_lesion_mask(reference, shape, _SAY_REGION))
         if not region.area:
             remedy = "give the mask of the candidate's region, as large as its image"
             raise ImageError(

@@ -1,4 +1,4 @@
-"""Lesion masks whose values must mean something: 0 and 1, or 0 and 255, or what a reference says."""
+"""Masks of lesions, places and candidates whose values must mean something: 0 and 1, or 0 and 255, or what a reference says."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Mask = npt.NDArray[np.uint8]
 
 
 def read_lesion_mask(reference: MaskReference, shape: Shape, remedy: str) -> Mask:
-    """Reads the lesions of one class.
+    """Reads the lesions of one class, a place, or the region of a candidate.
 
     A mask without a fragment holds 0 and one other value, 1 or 255, in whatever channel. Anything else (levels of grey,
-    several classes, a blurred border) is refused, because counting every value above zero would change lesions silently.
+    several classes, a blurred border) is refused, because counting every value above zero would change them silently.
 
     Args:
         reference: Where it is, and how values are read.
         shape: Height and width of the image.
-        remedy: How the user says what means a lesion.
+        remedy: How the user says which values count.
 
     Returns:
         0 and 1, shape (H, W).
@@ -39,7 +39,7 @@ def read_lesion_mask(reference: MaskReference, shape: Shape, remedy: str) -> Mas
     levels = _levels(values)
     if not set(levels) <= {0, 1} and not set(levels) <= {0, 255}:
         shown = ", ".join(map(str, levels[:8])) + (f", ... ({len(levels)} values)" if len(levels) > 8 else "")
-        what, found = "a lesion mask with values of unknown meaning", f"{shown}; expected 0 and 1, or 0 and 255"
+        what, found = "a mask with values of unknown meaning", f"{shown}; expected 0 and 1, or 0 and 255"
         raise ImageError(what, where=path, found=found, remedy=remedy)
     positive = np.not_equal(values, 0)
     mask = np.asarray(positive if values.ndim == 2 else positive.any(axis=2), dtype=np.uint8)
