@@ -12,7 +12,7 @@ from medmtl.evaluation.froc import Duplicates
 from medmtl.evaluation.lesions import OtherClass
 from medmtl.lesionfiles.candidatetable import OutsideField
 from medmtl.lesionfiles.difference import DifferenceOptions
-from medmtl.lesionfiles.extraction import Extraction, Method
+from medmtl.lesionfiles.extraction import Extraction, Method, Position, Score
 from medmtl.lesionfiles.kinds import check_texts, file_path, items
 from medmtl.lesionfiles.masktruth import MissingMasks
 from medmtl.lesionfiles.options import LesionOptions
@@ -47,6 +47,8 @@ def lesions(
     threshold: float | None = None,
     min_distance: float | None = None,
     limit: int | None = None,
+    score: Score | None = None,
+    position: Position | None = None,
     missing_values: bool = False,
     outside_field: OutsideField = "refuse",
     other_class: OtherClass = "false_positive",
@@ -94,6 +96,9 @@ def lesions(
         threshold: Least score of a candidate from a map.
         min_distance: Least distance of two peaks in pixels.
         limit: Most peaks an image and class.
+        score: A component's score: its highest value, ``max`` (None means this), or the ``mean`` of its pixels.
+        position: A component's point: its highest pixel, ``peak`` (None means this), or its ``centroid`` weighted by the
+            excess over the threshold.
         missing_values: NaN in a map means that nothing is known there.
         outside_field: Candidates of a table outside the field of view: ``refuse``, ``drop``, ``count``.
         other_class: Candidates that hit another class only: ``false_positive`` or ``ignored``.
@@ -130,7 +135,7 @@ def lesions(
             items(ignore),
             _path("--anatomy", anatomy),
         ),
-        extraction=Extraction(extract, threshold, min_distance, limit, missing_values),
+        extraction=Extraction(extract, threshold, min_distance, limit, missing_values, score, position),
         outside_field=outside_field,
         min_area=min_area,
         other_class=other_class,

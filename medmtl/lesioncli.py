@@ -2,74 +2,24 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from medmtl.lesionoptions import (
+    Classes,
+    Duplicates,
+    Extract,
+    MissingMasks,
+    OtherClass,
+    OutsideField,
+    Position,
+    Rates,
+    Rules,
+    Score,
+)
 from medmtl.options import Quiet
-
-
-class Extract(Enum):
-    """How heat maps are cut."""
-
-    peaks = "peaks"
-    components = "components"
-
-
-class OutsideField(Enum):
-    """What becomes of candidates outside the field of view."""
-
-    refuse = "refuse"
-    drop = "drop"
-    count = "count"
-
-
-class MissingMasks(Enum):
-    """What a mask that is not there means."""
-
-    refuse = "refuse"
-    absent = "absent"
-    unknown = "unknown"
-
-
-class OtherClass(Enum):
-    """What becomes of hits on other classes."""
-
-    false_positive = "false_positive"
-    ignored = "ignored"
-
-
-class Duplicates(Enum):
-    """What becomes of further hits."""
-
-    neither = "neither"
-    false_positive = "false_positive"
-
-
-Rules = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--rule",
-        metavar="NAME[:KEY=NUMBER,...]",
-        help="When a candidate has found a lesion; the first is the primary rule; may be repeated. peak_in_lesion[:tolerance=PIXELS], "
-        "center_distance[:factor=RADII,r_min=PIXELS], any_overlap[:guard=AREAS], iou:threshold=SHARE, dice:threshold=SHARE. "
-        "Default: peak_in_lesion.",
-    ),
-]
-Classes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--class",
-        metavar="[NAME:]TRUTH[+TRUTH][=CANDIDATES]",
-        help="Which candidates are held against which lesions; may be repeated. Default: every class with its namesake.",
-    ),
-]
-Rates = Annotated[
-    list[float] | None,
-    typer.Option("--rate", help="False positives per image to read the curve at; may be repeated. Default: 1 2 5 10."),
-]
 
 
 def lesions(
@@ -148,6 +98,15 @@ def lesions(
     threshold: Annotated[float | None, typer.Option(help="Least score of a candidate from a heat map.")] = None,
     min_distance: Annotated[float | None, typer.Option(help="Least distance of two peaks, in original pixels.")] = None,
     limit: Annotated[int | None, typer.Option(help="Most peaks an image and class, the highest first.")] = None,
+    score: Annotated[
+        Score | None, typer.Option(help="Score of a component: its highest value (default), or its mean.")
+    ] = None,
+    position: Annotated[
+        Position | None,
+        typer.Option(
+            help="Point of a component: its highest pixel (default), or its centroid weighted by the excess over --threshold."
+        ),
+    ] = None,
     missing_values: Annotated[
         bool, typer.Option("--missing-values", help="NaN in a heat map means: nothing is known there.")
     ] = False,
@@ -223,6 +182,8 @@ def lesions(
         threshold=threshold,
         min_distance=min_distance,
         limit=limit,
+        score=None if score is None else score.value,
+        position=None if position is None else position.value,
         missing_values=missing_values,
         outside_field=outside_field.value,
         other_class=other_class.value,

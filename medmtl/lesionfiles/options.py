@@ -12,7 +12,7 @@ from medmtl.evaluation import Counting, HitRule
 from medmtl.evaluation.froc import Duplicates
 from medmtl.evaluation.lesions import OtherClass
 from medmtl.lesionfiles.candidatetable import OutsideField
-from medmtl.lesionfiles.extraction import Extraction, Method
+from medmtl.lesionfiles.extraction import Extraction, Method, Position, Score
 from medmtl.lesionfiles.figures import FigureOptions
 from medmtl.lesionfiles.kinds import check_choice, check_flag, check_number, check_rule, check_texts
 from medmtl.lesionfiles.masktruth import MissingMasks
@@ -93,6 +93,10 @@ def _check_choices(options: LesionOptions) -> None:
     check_choice("--missing-masks", truth.missing_masks, get_args(MissingMasks))
     if extraction.method is not None:
         check_choice("--extract", extraction.method, get_args(Method))
+    if extraction.score is not None:
+        check_choice("--score", extraction.score, get_args(Score))
+    if extraction.position is not None:
+        check_choice("--position", extraction.position, get_args(Position))
     check_texts("--class", options.classes)
     check_texts("--exclude", truth.exclude)
     check_texts("--ignore", truth.ignore)
