@@ -139,6 +139,8 @@ def row_tables(asked: dict[str, Any], rows: pd.DataFrame) -> str:
     """
     made = {run: rows_markdown(rows, run, asked["rows"]) for run in asked["runs"]}
     said = "Mean over seeds; in brackets the widest of the seeds' 95 % intervals."
+    if asked["rows"].get("table", "lesions") == "lesions":
+        said += " Further hits (on a lesion found already) and hits on another class only: of all candidates, whatever their score."
     absent = [run for run, text in made.items() if not text]
     note = f"\nNot run: {', '.join(absent)}.\n" if absent else ""
     tables = "\n".join(f"**{run}**\n\n{text}" for run, text in made.items() if text)

@@ -18,6 +18,13 @@ from medmtl.reporting.tables import DASH, format_interval, format_number, markdo
 
 KEYS = ("run", "seed", "folder", "evaluation", "task", "table")
 _SIZES = ("area_from_px", "area_below_px")
+_COUNTS = {
+    "lesions": "Lesions",
+    "positive_images": "Images with one",
+    "duplicates": "Further hits",
+    "other_class_hits": "Hits on another class",
+}
+"""Columns of whole numbers by what they are called in Markdown; hits are of all candidates, whatever their score."""
 
 
 def read_results(path: Path) -> tuple[EvaluationResult, ...]:
@@ -79,7 +86,8 @@ def _named(row: Mapping[Hashable, Any]) -> dict[str, Any]:
 def rows_markdown(rows: pd.DataFrame, run: str, asked: Mapping[str, Any]) -> str:
     """The rows of one run as Markdown: a line for each class, rule and set of candidates.
 
-    A figure is the mean over seeds; in brackets stand the lowest and the highest end of the seeds' 95 % intervals.
+    A figure is the mean over seeds; in brackets stand the lowest and the highest end of the seeds' 95 % intervals. Counts are
+    means over seeds as whole numbers; those that no row holds are left out.
 
     Args:
         rows: As :func:`collect_rows` gives them.
@@ -102,19 +110,25 @@ def rows_markdown(rows: pd.DataFrame, run: str, asked: Mapping[str, Any]) -> str
     rates = asked.get("rates", [1, 2, 5, 10])
     line = [*_SIZES] if kind == "lesion_sizes" else ["candidates"]
     header = ["Class, rule", "Lesions of so many pixels" if kind == "lesion_sizes" else "Candidates"]
-    header += ["Seeds", "Lesions", *(f"{rate:g}" for rate in rates)]
+    counts = [name for name in _COUNTS if name in chosen and chosen[name].notna().any()]
+    header += ["Seeds", *(_COUNTS[name] for name in counts), *(f"{rate:g}" for rate in rates)]
     body = []
     for (task, table, *key), group in chosen.groupby(["task", "table", *line], sort=False, dropna=False):
         shown = _size(*key) if kind == "lesion_sizes" else key[0]
         told = task if "," in str(task) else str(table).partition(".")[2]
-        counted = group["lesions"].iloc[0]
-        body.append([told, shown, group["seed"].nunique(), int(counted), *(_figure(group, rate) for rate in rates)])
+        numbers = [_count(group[name]) for name in counts]
+        body.append([told, shown, group["seed"].nunique(), *numbers, *(_figure(group, rate) for rate in rates)])
     return markdown_table(header, body, numeric=header[2:])
 
 
 def _size(low: float, high: float | None) -> str:
     top = "" if high is None or not math.isfinite(high) else f" to below {high:g}"
     return f"{low:g}{top}" if top else f"{low:g} and more"
+
+
+def _count(column: pd.Series) -> str:
+    mean = float(pd.to_numeric(column).mean())
+    return f"{mean:.0f}" if math.isfinite(mean) else DASH
 
 
 def _figure(group: pd.DataFrame, rate: float) -> str:

@@ -75,6 +75,24 @@ def test_sizes(tmp_path: Path):
     assert [line[3:] for line in found] == [["60", "0.250 (0.100–0.300)"], ["76", "0.600 (0.500–0.700)"]]
 
 
+def test_images_with_a_lesion_and_hits_of_other_kinds_stand_beside_lesions(tmp_path: Path):
+    """Means over seeds as whole numbers: (10 + 21) / 2 and (3 + 4) / 2 are rounded to even, 9 is told by one seed only."""
+    told = {0: (38, 10, 3, None), 1: (38, 21, 4, 9)}
+    for seed, (images, further, other, few) in told.items():
+        run = tmp_path / f"net-{seed}"
+        counts = {"positive_images": images, "duplicates": further, "other_class_hits": other}
+        rows = [row("model", *FIGURES[seed]) | counts, row("points", *FIGURES[seed]) | {"duplicates": few}]
+        saved(run / "evaluation" / "kept", {"ex, rule": [Table("lesions.ex", "", pd.DataFrame(rows))]}, provenance={})
+        (run / "run.json").write_text(json.dumps({"name": "net", "seed": seed}))
+    asked = {"evaluation": "kept", "rates": [2]}
+    text = rows_markdown(collect_rows([tmp_path / "net-0", tmp_path / "net-1"]), "net", asked)
+    head = [cell.strip() for cell in text.splitlines()[0].strip("|").split("|")]
+    assert head[2:] == ["Seeds", "Lesions", "Images with one", "Further hits", "Hits on another class", "2"]
+    model, points = lines(text)
+    assert model[2:7] == ["2", "136", "38", "16", "4"]
+    assert points[2:7] == ["2", "136", "–", "9", "–"]
+
+
 def test_what_was_not_run_is_empty(tmp_path: Path):
     rows = collect_rows([run_of(tmp_path, 0)])
     assert rows_markdown(rows, "other", {"evaluation": "by-lesion"}) == ""
