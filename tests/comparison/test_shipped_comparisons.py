@@ -17,7 +17,7 @@ COOPERATION = {
     "controls": {
         "own_noise": {"target": "own", "flatness": "uniform"},
         "imagenet_features": {"lenders": "untrained"},
-        "random_features": {"lenders": "random"},
+        "random_weights": {"lenders": "random"},
         "shuffled_features": {"lenders": "shuffled"},
     },
     "cooperation": {
