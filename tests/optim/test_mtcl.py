@@ -268,10 +268,11 @@ def test_the_trace_says_what_a_phase_did(phase_steps: int) -> None:
     problem = Split()
     method = built("mtcl", problem, trace_every=2, phase_steps=phase_steps)
     services = Services(problem)
-    plans = [method.plan(step).tasks for step in range(6 * phase_steps)]
-    assert [len(tasks) for tasks in plans] == ([3] * phase_steps + [1] * phase_steps) * 3
+    plans = [method.plan(step).tasks for step in range(9 * phase_steps)]
+    assert [len(tasks) for tasks in plans] == [count for count in (3, 1, 3) for _ in range(3 * phase_steps)]
     batch = batch_of()
-    for step in range(6 * phase_steps):
+    told: list[str | None] = []
+    for step in range(9 * phase_steps):
         if step % phase_steps == 0:
             before, z_before = problem_losses(problem, batch), {t: problem.lend(batch, t) for t in TASKS}
         report = method.update([batch], services)
@@ -280,18 +281,27 @@ def test_the_trace_says_what_a_phase_did(phase_steps: int) -> None:
         assert set(traced) <= set(method.measure_names)
         if traced:
             i, after = report.phase, problem_losses(problem, batch)
+            told.append(i)
             for j in TASKS:
                 assert traced[f"transfer/{i}/{j}"] == pytest.approx(after[j] - before[j], abs=1e-12)
             moved = (problem.lend(batch, i) - z_before[i]).norm(dim=1) / z_before[i].norm(dim=1)
             assert traced[f"drift/{i}"] == pytest.approx(float(moved.median()))
+    assert told == [*TASKS, *TASKS]  # of a traced round every task, whatever the interval
 
 
 def test_a_phase_that_ends_without_labels_leaves_no_trace_to_the_next() -> None:
     problem = Split()
     method, services = built("mtcl", problem, trace_every=2, phase_steps=2), Services(problem)
     unlabelled = batch_of(missing={task: range(6) for task in TASKS})
-    reports = [method.update([batch], services) for batch in (batch_of(), unlabelled, batch_of(), batch_of())]
-    assert not any(key.startswith(("drift", "transfer")) for report in reports for key in report.measures)
+    window = [
+        *(batch_of() for _ in range(5)),
+        unlabelled,
+        batch_of(),
+        batch_of(),
+    ]  # the last two are of an untraced round
+    reports = [method.update([batch], services) for batch in window]
+    told = [any(key.startswith(("drift", "transfer")) for key in report.measures) for report in reports]
+    assert told == [False, True, False, True, False, False, False, False]
 
 
 def problem_losses(problem: Split, batch: dict[str, Any]) -> dict[str, float]:

@@ -61,9 +61,9 @@ class MTCL(Method):
         warmup_steps: Updates of all sub-models together on Σ L_i, without perturbation.
         phase_steps: Updates of one task before the next one's turn.
         order: ``fixed``, ``reversed`` or ``random`` (a new permutation each round).
-        trace_every: Every so many phases, how all losses and the task's features moved in it; 0 is never. Costs
-            forward passes of all tasks before and after such a phase. Where a loss is not finite then, the step
-            stands and the update ends with `LossNotFiniteAfterStep`.
+        trace_every: Every so many rounds, how all losses and the task's features moved in each of its phases; 0 is
+            never. Costs forward passes of all tasks before and after such a phase. Where a loss is not finite then,
+            the step stands and the update ends with `LossNotFiniteAfterStep`.
         seed: Seed of noise and permutations.
     """
 
@@ -204,7 +204,7 @@ class MTCL(Method):
             clamp_to_box([p for _, p in self._owned[task]], self._origins[task], self.clamp)
 
     def _traced(self, step: int) -> bool:
-        return bool(self.trace_every) and step >= self.turns.warmup and self.turns.phase(step) % self.trace_every == 0
+        return bool(self.trace_every) and step >= self.turns.warmup and self.turns.round(step) % self.trace_every == 0
 
     def _begin_trace(self, task: str, window: Window, counts: Mapping[str, int], services: Services) -> None:
         if self._traced(self.step) and self.turns.starts(self.step):

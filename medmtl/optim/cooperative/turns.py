@@ -32,12 +32,16 @@ class Turns:
         """The task of an update; None during warm-up."""
         if step < self.warmup:
             return None
-        number, place = divmod((step - self.warmup) // self.phase_steps, len(self.tasks))
+        number, place = divmod(self.phase(step), len(self.tasks))
         return self._round(number)[place]
 
     def phase(self, step: int) -> int:
         """Number of the phase that an update after the warm-up belongs to."""
         return (step - self.warmup) // self.phase_steps
+
+    def round(self, step: int) -> int:
+        """Number of the round that an update after the warm-up belongs to."""
+        return self.phase(step) // len(self.tasks)
 
     def starts(self, step: int) -> bool:
         """Whether the update is the first of its phase."""
