@@ -29,7 +29,8 @@ def test_prose_stays_out_of_the_table():
     assert [wordy[head.index(word) :].split("  ")[0] for word in ("backward", "forward", "needs", "form from")] == [
         "1*", "K - 1*", "sub-models", "library",
     ]  # fmt: skip
-    assert "*:" in rest[-1]
+    assert "*:" in rest[-2]
+    assert "--wide" in rest[-1]
 
 
 def test_no_line_of_the_table_is_long():
