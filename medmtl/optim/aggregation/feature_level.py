@@ -52,6 +52,7 @@ class FeatureMethod(GramianMethod):
 
     def _build(self, problem: Problem, optimizer_factory: OptimizerFactory) -> list[Optimizer]:
         self.problem = cast(FeatureProblem, problem)
+        self._learned: dict[object, list[bool]] = {}  # which features carry a gradient; follows from what is frozen
         return super()._build(problem, optimizer_factory)
 
     def _update(self, window: Window, counts: dict[str, int], services: Services) -> StepReport:
@@ -105,8 +106,7 @@ class FeatureMethod(GramianMethod):
         """Mean losses, and the Gramian of the mean losses' gradients over the features of all samples.
 
         One micro-batch keeps its graph for the backward pass. Several are looked at one by one, with frozen buffers and
-        the random numbers that the second forward will see; the graph of the shared part only tells which features
-        anything is learned from, and is dropped before the heads are asked.
+        the random numbers that the second forward will see, and without the graph of the shared part.
         """
         ledger = Ledger()
         total = torch.zeros(len(counts), len(counts), dtype=torch.float64)
@@ -119,13 +119,27 @@ class FeatureMethod(GramianMethod):
         else:
             with torch.random.fork_rng(devices=cuda_devices()):
                 for batch in window:
-                    features = _mapped(self.problem.features(batch, tuple(counts), "frozen"), _cut)
-                    losses, read = self._heads(batch, features, tuple(counts), "frozen")
+                    losses, read = self._heads(batch, self._look(batch, tuple(counts)), tuple(counts), "frozen")
                     total += _products(losses, read, counts, services)
                     ledger.add(losses)
         means = ledger.means(counts, services.reducer)
         sums = services.reducer.sum(total.flatten().tolist())
         return WindowLosses(means, graph), torch.tensor(sums, dtype=torch.float64).view_as(total)
+
+    def _look(self, batch: Batch, tasks: tuple[str, ...]) -> Any:
+        """Features without what lies below them; those that nothing is learned from (frozen levels) ask for no gradient.
+
+        Only a graph tells which: it is made for the first micro-batch of all, and dropped at once.
+        """
+        frozen = (tasks, tuple(parameter.requires_grad for parameter in self.parameters.values()))
+        with torch.set_grad_enabled(frozen not in self._learned):
+            features = self.problem.features(batch, tasks, "frozen")
+        if frozen not in self._learned:
+            self._learned[frozen] = [
+                tensor.requires_grad for tensor in _tensors(features) if tensor.is_floating_point()
+            ]
+        carries = iter(self._learned[frozen])
+        return _mapped(features, lambda tensor: tensor.detach().requires_grad_(next(carries)))
 
 
 def _products(
@@ -164,11 +178,6 @@ def _tensors(features: Any) -> Iterator[Tensor]:
             yield from _tensors(value)
 
 
-def _cut(tensor: Tensor) -> Tensor:
-    """A feature without what lies below it; one that nothing is learned from (a frozen level) asks for no gradient."""
-    return tensor.detach().requires_grad_(tensor.requires_grad)
-
-
 def _nothing() -> None:
     return
 
@@ -181,7 +190,7 @@ def _nothing() -> None:
     extra_memory="K gradients of the features",
     processes="losses, counts, the inner products and the one gradient are summed",
     evidence="definition (exact solver), library (TorchJD, Frank-Wolfe); the normalizations second-hand (LibMTL)",
-    extra_forwards="0; 1 through the shared part, without a backward pass, when a window has several micro-batches",
+    extra_forwards="0; 1 without gradient through the shared part when a window has several micro-batches",
     needs_features=True,
     clipping="direction",
 )
