@@ -1,13 +1,15 @@
 """Adam's partial invariance to the scale of a loss, after arXiv 2311.04698: who notices that loss 2 is 100 times larger?
 
 python benchmarks/scale_invariance.py [--out scale_invariance.png] [--epochs 100] [--scale 100] [--eps 1e-8] [--seed 0]
+                                      [--float64]
 
 Two regressions with L1 losses, a backbone of two layers of 20 units with LeakyReLU, two heads of two layers. Each of
 {equal weights + SGD, equal weights + Adam, UW-O + SGD, one Adam a task} is trained with plain losses and with loss 2
 scaled, on a frozen backbone (heads only) and on a free one. What to expect: SGD notices everywhere; Adam on the sum
 notices in the backbone only (the scale cancels in the heads, but for eps); UW-O and one Adam a task notice nowhere.
 With eps 1e-8 the weights under one Adam a task still end some per cent apart, since coordinates with tiny gradients feel
-eps and L1 gradients, signs, magnify it; with --eps 1e-12 only rounding is left.
+eps and L1 gradients, signs, magnify it; with --eps 1e-12 the rounding of float32 is left, which they magnify too, and
+with --float64 besides next to nothing.
 The set-up is the paper's as far as it was read; data, learning rates and batch size are this program's own.
 """
 
@@ -167,7 +169,10 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=100.0)
     parser.add_argument("--eps", type=float, default=1e-8, help="of Adam")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--float64", action="store_true", help="compute in float64 (other data: they are drawn in it)")
     given = parser.parse_args()
+    if given.float64:
+        torch.set_default_dtype(torch.float64)
     results = {
         (name, frozen, scale): train(name, scale, frozen=frozen, epochs=given.epochs, seed=given.seed, eps=given.eps)
         for name in METHODS

@@ -128,7 +128,7 @@ _COOPERATION = (
 def _cooperation(log: pd.DataFrame, tasks: Sequence[str]) -> Iterator[Chart]:
     gaps = flat_gaps(log)
     if gaps:
-        look = Look("Perturbed less clean loss", (0.0, "no difference"))
+        look = Look("Added to the loss", (0.0, "no difference"))
         yield line_chart("What the perturbation adds to the loss", gaps, look, tasks, _BAND)
     drifts = trends(log, "drift/")
     if drifts:
