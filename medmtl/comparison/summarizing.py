@@ -43,12 +43,23 @@ class Score:
 
 @dataclass(frozen=True)
 class Delta:
-    """Δ against the single-task networks of the same seeds, in percent; ``p`` is NaN with fewer than 6 seeds."""
+    """Δ against the single-task networks of the same seeds, in percent.
+
+    Attributes:
+        mean: Over the seeds in which it is defined.
+        sd: Over them, with n - 1; NaN for one seed.
+        interval: Over them and patients.
+        p: NaN with fewer than 6 seeds.
+        undefined: By seed with every figure, the figures whose baseline is 0, of which nothing is a percentage.
+        seeds: How many have every figure.
+    """
 
     mean: float
     sd: float
     interval: Interval
     p: float
+    undefined: Mapping[int, tuple[str, ...]]
+    seeds: int
 
 
 @dataclass(frozen=True)
@@ -166,7 +177,15 @@ def _delta(results: Results, row: int, excluded: Sequence[str], *, sign: int) ->
     turned = np.moveaxis(results.drawn[:, :, kept], -1, -2)
     drawn = change(turned[row], turned[base])
     mean, sd = mean_and_sd(values)
-    return Delta(mean, sd, over_seeds_and_patients(values, drawn, seed=results.seed), sign_flip_p(values))
+    interval = over_seeds_and_patients(values, drawn, seed=results.seed)
+    whole = np.isfinite(results.values[[row, base]][..., kept]).all(axis=(0, 2))
+    names = results.names()
+    zeros = {
+        seed: tuple(names[figure] for figure in kept if results.values[base, place, figure] == 0)
+        for place, seed in enumerate(results.seeds)
+        if whole[place] and not np.isfinite(values[place])
+    }
+    return Delta(mean, sd, interval, sign_flip_p(values), zeros, int(whole.sum()))
 
 
 def _cost(

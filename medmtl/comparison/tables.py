@@ -48,6 +48,7 @@ def _full(row: Row, names: Sequence[str]) -> dict[str, object]:
         for form, delta in deltas.items():
             title = kind if form == ALL_TASKS else f"{kind} {form}"
             cells |= {title: delta.mean, f"{title} sd": delta.sd, **_ends(title, delta.interval), f"{title} p": delta.p}
+            cells |= {f"{title} seeds": delta.seeds - len(delta.undefined)}
     cells |= {"mean_rank": row.mean_rank, "seconds_per_step": row.cost.step_seconds, "minutes": row.cost.minutes}
     cells |= {"processor_minutes": row.cost.processor_minutes}
     return cells | {"peak_memory_mb": row.cost.peak_memory_mb}
@@ -119,6 +120,7 @@ def delta_frame(rows: Sequence[Row], plan: Plan) -> pd.DataFrame:
             "Δm % (lower is better)": format_interval(row.delta_m[form].interval),
             "Δp % (higher is better)": format_interval(row.delta_p[form].interval),
             "p of Δm": format_number(row.delta_m[form].p, 3),
+            "note": _lost(row.delta_m[form]),
         }
         for row in rows
         for form in row.delta_m
@@ -135,11 +137,12 @@ def spread(mean: float, sd: float) -> str:
 
 
 def said_delta(deltas: Mapping[str, Delta], form: str) -> str:
-    """A Δ with its spread, in percent; a dash for the single-task row."""
+    """A Δ with its spread, in percent, and how many seeds it is over where that is not all; a dash for the single-task row."""
     if form not in deltas or not math.isfinite(deltas[form].mean):
         return DASH
     delta = deltas[form]
-    return format_number(delta.mean, 2) + (f" ± {format_number(delta.sd, 2)}" if math.isfinite(delta.sd) else "")
+    said = format_number(delta.mean, 2) + (f" ± {format_number(delta.sd, 2)}" if math.isfinite(delta.sd) else "")
+    return f"{said} ({delta.seeds - len(delta.undefined)} of {delta.seeds} seeds)" if delta.undefined else said
 
 
 def said_choice(row: Row) -> str:
@@ -189,6 +192,13 @@ def _seeds(row: Row) -> str:
     """How many seeds the means are over; from - to, where figures differ."""
     counts = sorted({score.seeds for score in row.scores})
     return DASH.join(map(str, counts[:1] + counts[1:][-1:]))
+
+
+def _lost(delta: Delta) -> str:
+    """Which seeds have no Δ, and why."""
+    zeros = (f"seed {seed}, where the baseline's {', '.join(names)} is 0" for seed, names in delta.undefined.items())
+    said = "; ".join(zeros)
+    return f"undefined in {said}" if said else ""
 
 
 def _note(score: Score) -> str:

@@ -355,6 +355,24 @@ def test_six_seeds_have_p_values(tmp_path: Path):
     assert table["delta_m_percent p"]["uw_so"] == pytest.approx(2 / 64)
 
 
+def test_a_seed_whose_single_task_network_finds_nothing_has_no_delta_and_that_is_told(tmp_path: Path):
+    def poor(task: str, series: str, rate: float, seed: int) -> float:
+        return 0.0 if series == "single_task/disease" and seed == 1 else quality(task, series, rate, seed)
+
+    rows = {"equal": {}, "uw_so": {"method": {"name": "uw_so"}, "seeds": [0, 2]}}
+    done = compared(make_world(tmp_path, rows=rows), FakeExecutor(quality=poor))
+    table = done.table.set_index("row")
+    assert table["disease accuracy.disease seeds"]["equal"] == 3
+    assert table["delta_m_percent seeds"].tolist()[1:] == [2, 2]
+    assert table["delta_p_percent seeds"]["equal"] == 2
+    assert table["delta_m_percent without disease seeds"]["equal"] == 3
+    assert np.isfinite(table["delta_m_percent"]["equal"])
+    short = (done.folder / "table.md").read_text().splitlines()
+    assert [line.count("(2 of 3 seeds)") for line in short] == [0, 0, 0, 2, 0]  # Δm and Δp of equal
+    intervals = (done.folder / "intervals.md").read_text()
+    assert intervals.count("undefined in seed 1, where the baseline's disease accuracy.disease is 0") == 1
+
+
 def test_without_single_task_networks_there_is_no_delta(tmp_path: Path):
     spec = make_world(tmp_path, single_task=None, rows={"equal": {}, "b": {"training": {"warmup": 0.0}}}, seeds=[4])
     spec.write_text(spec.read_text().replace("exclude_tasks:\n  without disease:\n  - disease\n", ""))
