@@ -14,7 +14,7 @@ from medmtl.comparison.spec import SINGLE_TASK
 from medmtl.comparison.state import Entry, Facts
 from medmtl.evaluation import Interval
 from medmtl.evaluation.deltas import delta_m, delta_p, ranks
-from medmtl.evaluation.intervals import FloatArray, undefined
+from medmtl.evaluation.intervals import BoolArray, FloatArray, undefined
 from medmtl.evaluation.resampling import mean_and_sd, over_patients, over_seeds_and_patients, sign_flip_p
 
 
@@ -178,7 +178,7 @@ def _delta(results: Results, row: int, excluded: Sequence[str], *, sign: int) ->
     drawn = change(turned[row], turned[base])
     mean, sd = mean_and_sd(values)
     interval = over_seeds_and_patients(values, drawn, seed=results.seed)
-    whole = np.isfinite(results.values[[row, base]][..., kept]).all(axis=(0, 2))
+    whole: BoolArray = np.asarray(np.isfinite(results.values[[row, base]][..., kept]).all(axis=(0, 2)))
     names = results.names()
     zeros = {
         seed: tuple(names[figure] for figure in kept if results.values[base, place, figure] == 0)
