@@ -9,6 +9,8 @@ import torch
 from balancing_nets import Net, Size, Step, adamw, k_backwards, ours, torchjd_aggregator
 from timing import Clock, ratio, rounds
 
+from medmtl.training.problem import compile_network
+
 
 def batched_backward(net: Net) -> Step:
     """The K backward passes as one under `torch.func.vmap` (`is_grads_batched`), and one step."""
@@ -36,7 +38,7 @@ def batched_backward(net: Net) -> Step:
 
 def compiled(net: Net) -> Step:
     """The floor of gradient methods on a compiled encoder."""
-    net.encoder = torch.compile(net.encoder)  # type: ignore[assignment]
+    net.encoder = compile_network(net.encoder)
     return k_backwards(net)
 
 

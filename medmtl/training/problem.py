@@ -20,6 +20,18 @@ MicroBatch = Sequence[Batch]
 """One batch of each view that an update needs: together they act as one batch."""
 
 
+def compile_network(network: nn.Module) -> Any:
+    """Compiles a network whose graph is gone through backward more than once.
+
+    PyTorch lends the buffers of a compiled graph to its first backward pass, unless it is told not to; methods that look at
+    every task's gradient make several. The setting holds for the process: PyTorch reads it at the first forward pass.
+    """
+    import torch._functorch.config as functorch_config  # private, though PyTorch's own message names it: not for those who do not compile
+
+    functorch_config.donated_buffer = False
+    return torch.compile(network)
+
+
 class NetworkProblem:
     """Losses of a network's tasks on batches of their views.
 
@@ -36,7 +48,7 @@ class NetworkProblem:
         self.network = network
         self._tasks = {task.name: task for task in tasks}
         self.precision = precision
-        self._forward: Any = torch.compile(network) if compiled else network
+        self._forward: Any = compile_network(network) if compiled else network
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from medmtl.data.loading import Batch
 from medmtl.optim import Services, make_method
-from medmtl.training.problem import build_problem
+from medmtl.training.problem import build_problem, compile_network
 from medmtl.training.schedule import adamw_factory
 from medmtl.workflows.setup import Setup
 
@@ -91,3 +92,24 @@ def test_a_batch_without_any_label_is_skipped(setup):
     before = {name: value.clone() for name, value in network.state_dict().items()}
     assert chosen.update([[batch]], Services(problem)).skipped
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
+def test_a_compiled_network_takes_several_backward_passes():
+    torch.manual_seed(0)
+    blocks = [[torch.nn.Conv2d(3 if n == 0 else 8, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.ReLU()] for n in range(3)]
+    network = torch.nn.Sequential(*(layer for block in blocks for layer in block))
+    images, parameters = torch.rand(2, 3, 16, 16), list(network.parameters())
+
+    def rows(forward):
+        maps = forward(images)
+        losses = [maps[:, 0].square().mean(), maps[:, 1].mean(), maps.mean()]
+        return [torch.autograd.grad(loss, parameters, retain_graph=True) for loss in losses]
+
+    compiled = compile_network(network)
+    torch.autograd.grad(compiled(images).sum(), parameters)  # one task alone: PyTorch compiles for a single pass
+    for _ in range(2):
+        for ours, theirs in zip(rows(compiled), rows(network), strict=True):
+            for one, other in zip(ours, theirs, strict=True):
+                torch.testing.assert_close(one, other)
