@@ -127,6 +127,19 @@ def test_norms_are_those_of_pytorch_to_the_bit(dtypes: list[str]) -> None:
     assert not math.isfinite(norm_of([*tensors, torch.tensor([float("inf")])]))
 
 
+@pytest.mark.parametrize("bad", [None, math.inf, math.nan])
+def test_norms_of_small_gradients_in_any_order_of_memory_are_those_of_all_entries(bad: float | None) -> None:
+    random = torch.Generator().manual_seed(0)
+    tensors = [torch.randn(size, generator=random) for size in [(3, 4), (), (2, 8, 4, 5), (100,)]]
+    tensors[0], tensors[2] = tensors[0].T, tensors[2].to(memory_format=torch.channels_last)
+    if bad is not None:
+        tensors[3][7] = bad
+        assert not math.isfinite(norm_of(tensors))
+        return
+    entries = [value for tensor in tensors for value in tensor.double().flatten().tolist()]
+    assert norm_of(tensors) == pytest.approx(math.sqrt(math.fsum(value * value for value in entries)), rel=1e-6)
+
+
 @pytest.mark.parametrize("factors", [(1.0, 1.0, 1.0), (0.3, 0.0, 7.0)])
 def test_slopes_give_the_bits_of_the_weighted_sum(factors: tuple[float, ...]) -> None:
     ends = []

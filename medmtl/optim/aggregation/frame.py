@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -79,7 +80,7 @@ class Aggregation(Method):
         rows = [result.gradients for result in found]
         shared = shared_names(rows)
         products = gramian(rows, shared)
-        if not (all(result.finite for result in found) and products.isfinite().all()):
+        if not (all(result.finite for result in found) and _finite(products)):
             services.commit(self.optimizers, {}, finite=False)
             return StepReport(losses=losses, gradient_norms=norms, skipped=True)
         decision = self._decide(Gathered(losses, rows, shared, products))
@@ -117,6 +118,10 @@ class Aggregation(Method):
         """Hands the library's object the values of these tasks."""
         for attribute, setting in self.rule.by_task.items():
             setattr(self.rule.library, attribute, setting.vector(tasks).to(like))
+
+
+def _finite(products: Tensor) -> bool:
+    return all(math.isfinite(value) for row in products.tolist() for value in row)
 
 
 def _check_task(argument: str, task: str, tasks: tuple[str, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -40,8 +41,9 @@ class GramianMethod(Aggregation):
         if len(places) < 2:
             return weights, _nothing
         names = [tasks[place] for place in places]
-        chosen = torch.tensor(places)
-        seen = self.rule.prepare(products[chosen[:, None], chosen], {name: losses[name] for name in names})
+        as_they_are = places == list(range(len(tasks)))
+        among = products.clone() if as_they_are else products[places][:, places]
+        seen = self.rule.prepare(among, {name: losses[name] for name in names})
         ranks = sorted(self.tasks)
         index = torch.tensor([ranks.index(name) for name in names])
         self._lend(names, index, seen)
@@ -54,16 +56,15 @@ class GramianMethod(Aggregation):
     def _call(self, seen: Tensor) -> list[float]:
         where = f"method '{self.info.name}'"
         try:
-            weights = self.rule.library(seen)
+            weights: list[float] = self.rule.library(seen).tolist()
         except FAILURES as error:
             reason = " ".join(str(error).split())
             raise WeightsUnusable(
                 "the weights could not be computed", where=where, found=reason, remedy=_REMEDY
             ) from error
-        if not weights.isfinite().all():
-            found = str(weights.tolist())
-            raise WeightsUnusable("the weights are not finite", where=where, found=found, remedy=_REMEDY)
-        return [float(weight) for weight in weights.tolist()]
+        if not all(map(math.isfinite, weights)):
+            raise WeightsUnusable("the weights are not finite", where=where, found=str(weights), remedy=_REMEDY)
+        return weights
 
     def _lend(self, names: list[str], index: Tensor, like: Tensor) -> None:
         self._settle(names, like)
