@@ -78,9 +78,8 @@ def norm_of(gradients: Iterable[Tensor]) -> float:
     if not tensors:
         return 0.0
     if {(tensor.device.type, tensor.dtype) for tensor in tensors} <= {("cpu", tensors[0].dtype)}:
-        if (
-            sum(tensor.numel() for tensor in tensors) <= SMALL
-        ):  # laid side by side: half of the time of many small norms
+        if sum(tensor.numel() for tensor in tensors) <= SMALL:
+            # laid side by side: half of the time of many small norms
             return float(torch.linalg.vector_norm(torch.cat([tensor.reshape(-1) for tensor in tensors])))
         # what `get_total_norm` does, to the bit, without sorting by device and data type: half of its time
         return float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors))))
