@@ -107,9 +107,8 @@ class Shown:
     def said(self) -> str:
         """The result in words."""
         lesions = self.targets.count
-        parts = [
-            f"{len(self.found)} of {lesions} lesion{'s' if lesions != 1 else ''} found" if lesions else "no lesion"
-        ]
+        none = "no lesion that counts" if self.targets.dropped + self.targets.ignored else "no lesion"
+        parts = [f"{len(self.found)} of {lesions} lesion{'s' if lesions != 1 else ''} found" if lesions else none]
         names = {Outcome.FALSE_POSITIVE: "false positive", Outcome.DUPLICATE: "further hit", Outcome.IGNORED: "ignored"}
         for outcome, name in names.items():
             number = self.count(outcome)

@@ -22,7 +22,7 @@ from medmtl.lesionfiles.sources import CandidateSource, MapSource, TableSource
 Field = npt.NDArray[np.bool_]
 _NOTE = (
     "DIARETDB1's own protocol. By image: the score is the share of the field of view that candidates flag; the image is ill if "
-    "its truth marks any pixel, also of lesions that count neither way because they are too small or outside the field. WER_R = ((1 - sensitivity) + R (1 - specificity)) / (1 + R), the least over thresholds; EER: equal error rate. "
+    "its truth marks any pixel, also of lesions that count neither way because they are too small or outside the field; with nothing but findings to be ignored it is no case. WER_R = ((1 - sensitivity) + R (1 - specificity)) / (1 + R), the least over thresholds; EER: equal error rate. "
     "By pixel: every pixel of every field of view is a case, lesions that count neither way apart; no score is rounded. How the "
     "original treats pixels was not checked."
 )
@@ -72,8 +72,8 @@ def official_table(
     if not all(pair.name in image.flagged for image in known):
         remedy = "cut maps by --extract components, or give candidates a radius or mask, and images whose size is known"
         raise ConfigError("points flag no pixels", where="--diaretdb1", found=source.kind, remedy=remedy)
-    ill = [_ill(image.targets[pair.name]) for image in known]
-    rows = [{"by": "image"} | _cells(image_roc(ill, [image.flagged[pair.name] for image in known]))]
+    cases = [(ill, image.flagged[pair.name]) for image in known if (ill := _ill(image.targets[pair.name])) is not None]
+    rows = [{"by": "image"} | _cells(image_roc([ill for ill, _ in cases], [share for _, share in cases]))]
     if isinstance(source, MapSource) and pair.candidates is not None:
         rows.append({"by": "pixel"} | _cells(pixel_roc(_Pixels(source, images, pair))))
     fields = origins_text(image.origin for image in known if image.origin is not None)
@@ -82,9 +82,14 @@ def official_table(
     return Table(f"diaretdb1.{pair.name}", f"DIARETDB1's protocol: {pair.name}", pd.DataFrame(rows), note)
 
 
-def _ill(targets: Targets | None) -> bool:
-    """Whether the truth marks any pixel, whatever the least area and the field of view leave of it."""
-    return targets is not None and targets.count + targets.dropped > 0
+def _ill(targets: Targets | None) -> bool | None:
+    """Whether the truth marks any pixel, whatever the least area and the field of view leave of it.
+
+    None where it marks nothing but findings to be ignored: who was told to ignore them may not call the image healthy.
+    """
+    if targets is None or not targets.count + targets.dropped + targets.ignored:
+        return False
+    return True if targets.count + targets.dropped else None
 
 
 def _cells(curve: OfficialRoc) -> dict[str, Any]:

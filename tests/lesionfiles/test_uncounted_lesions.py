@@ -11,7 +11,8 @@ from lesion_world import HEIGHT, WIDTH, LesionWorld
 from PIL import Image
 
 import medmtl
-from medmtl.evaluation import pooled_froc
+from medmtl.evaluation import Candidates, Region, Targets, match, pooled_froc
+from medmtl.lesionfiles.drawing import Shown
 from medmtl.lesionfiles.saved import read_matches
 
 
@@ -107,3 +108,24 @@ def test_ignored_candidates_are_no_evidence_of_an_image(tmp_path):
     assert (values["sensitivity.ex"], values["specificity.ex"]) == (0.0, 0.5)
     # Of four pairs a loses to c and beats d; b loses to c and ties with d.
     assert values["auc.ex"] == pytest.approx((1 + 0.5) / 4)
+
+
+@pytest.mark.parametrize(("why", "truth"), WAYS)
+def test_diaretdb1_calls_marked_images_ill_and_those_with_ignored_findings_nothing(why, truth, tmp_path):
+    """a is ill, c and d are healthy; b is ill where its truth marks a lesion, and no case where it marks a finding to be ignored."""
+    world = world_of(tmp_path, why)
+    for row in world.candidates:
+        row["radius"] = 1.5
+    world.write()
+    found = score(world, why, truth, diaretdb1=True)
+    (protocol,) = [table for table in found.result.tasks[0].tables if table.name == "diaretdb1.ex"]
+    assert protocol.frame.loc[0, ["ill", "healthy"]].tolist() == ([1, 2] if why == "ignored" else [2, 2])
+
+
+@pytest.mark.parametrize(("finding", "said"), [(True, "no lesion that counts"), (False, "no lesion")])
+def test_a_picture_says_that_no_lesion_counts_rather_than_that_there_is_none(finding, said):
+    shape = (HEIGHT, WIDTH)
+    targets = Targets.of_regions([], shape, irrelevant=[Region.circle(10, 10, 3, shape)] if finding else [])
+    nothing = Candidates.points([], [], [])
+    shown = Shown(nothing, match(nothing, targets, "peak_in_lesion"), targets, 0.0)
+    assert shown.said == f"{said}, 0 false positives"
