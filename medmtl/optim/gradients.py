@@ -14,7 +14,7 @@ from medmtl.optim.base import Gradients
 CHUNK = 1 << 18
 """Entries of a parameter that are looked at together: bounds what comparisons of gradients hold beside them."""
 
-SMALL = 1 << 14
+SMALL = 1 << 15
 """Entries of all gradients together below which a copy costs less than one more call for each of them."""
 
 GRAMIAN_CHUNK = {"cpu": 1 << 15}
