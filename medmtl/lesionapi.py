@@ -63,6 +63,7 @@ def lesions(
     diaretdb1: bool = False,
     show_rate: float = 2.0,
     overlays: bool = True,
+    ledger: str | Path | None = None,
     quiet: bool = True,
 ) -> LesionResult:
     """Scores candidates, or heat maps, against lesions.
@@ -114,6 +115,7 @@ def lesions(
             ``image_threshold``: candidates at or above it flag pixels.
         show_rate: Overlays show candidates at the threshold of this many false positives per image.
         overlays: Draw a page for each image whose picture is there.
+        ledger: CSV that this look at test data is recorded in, as by ``medmtl evaluate``; None: nowhere.
         quiet: Say nothing.
 
     Returns:
@@ -158,6 +160,7 @@ def lesions(
         out=_path("--out", out),
         against=_path("--against", against),
         beside=_named(beside),
+        ledger=_path("--ledger", ledger),
         options=options,
         progress=progress,
     )

@@ -150,6 +150,9 @@ def lesions(
         float, typer.Option(help="Overlays show candidates at the threshold of this many false positives per image.")
     ] = 2.0,
     overlays: Annotated[bool, typer.Option(help="Draw a page for each image whose picture is there.")] = True,
+    ledger: Annotated[
+        Path | None, typer.Option(help="CSV that this look at test data is recorded in; default: nowhere.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Evaluate heat maps or candidates lesion by lesion: FROC with intervals, every rule said, pages to leaf through.
@@ -198,6 +201,7 @@ def lesions(
         diaretdb1=diaretdb1,
         show_rate=show_rate,
         overlays=overlays,
+        ledger=ledger,
         quiet=quiet,
     )
     for line in result_lines(result):

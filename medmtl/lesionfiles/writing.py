@@ -55,6 +55,16 @@ class Evaluation:
     facts: PageFacts
     counting: Counting
 
+    def in_ledger(self, row: str) -> Evaluation:
+        """The same with the row of the ledger that tells of it, in figures, provenance and page.
+
+        Args:
+            row: ``FILE:ROW``.
+        """
+        facts = replace(self.facts, facts={**self.facts.facts, "Ledger row": row})
+        provenance = {**self.provenance, "ledger_row": row}
+        return replace(self, result=replace(self.result, ledger_row=row), provenance=provenance, facts=facts)
+
 
 def write_tables(folder: Path, evaluation: Evaluation) -> dict[int, str]:
     """Writes all CSV files and the FROC pictures.

@@ -14,8 +14,8 @@ from medmtl.optim.base import Gradients
 CHUNK = 1 << 18
 """Entries of a parameter that are looked at together: bounds what comparisons of gradients hold beside them."""
 
-SMALL = 1 << 15
-"""Entries of all gradients together below which a copy costs less than one more call for each of them."""
+SMALL = 1 << 12
+"""Entries of all gradients together up to which they are copied: cheaper than a call for each, and 16 KiB at most."""
 
 GRAMIAN_CHUNK = {"cpu": 1 << 15}
 """The same for inner products, by device: on a CPU, what its cache holds in float64; else `CHUNK`."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medmtl.errors import OutputError
+from medmtl.evaluation import EvaluationResult
 from medmtl.files import made_folder, write_text
 from medmtl.locks import folder_lock
-from medmtl.run import RunFolder, now
+from medmtl.run import RunFolder, code_version, git_state, now
 
 LEDGER_COLUMNS = ("row", "date", "run", "run_hash", "seed", "manifest", "manifest_hash", "split", "samples", "code")
 
@@ -22,9 +23,9 @@ class Look:
     """One look at evaluation data.
 
     Attributes:
-        run: Name of the run, or of a method that was not trained.
-        run_hash: Hash of the run.
-        seed: Its seed.
+        run: Name of the run, of a method that was not trained, or of a file of candidates.
+        run_hash: Hash of the run or the candidates.
+        seed: Its seed; None where that is not known.
         manifest: Name of the manifest.
         digest: Its content hash.
         split: The split; ``all`` = every row.
@@ -34,7 +35,7 @@ class Look:
 
     run: str
     run_hash: str
-    seed: int
+    seed: int | None
     manifest: str
     digest: str
     split: str
@@ -56,10 +57,21 @@ class Look:
         code = record.get("git") or record.get("code_version", "")
         return cls(run.config.name, record.get("run_hash", ""), run.config.seed, manifest, digest, split, samples, code)
 
+    @classmethod
+    def of_candidates(cls, result: EvaluationResult) -> Look:
+        """A look by anybody's candidates, whose seed nobody told.
+
+        Args:
+            result: What was found.
+        """
+        facts = (result.manifest, result.manifest_hash, result.split, result.samples)
+        return cls(result.run, result.run_hash[:12], None, *facts, git_state() or code_version())
+
     def cells(self, row: str) -> list[object]:
         """The look as a row of the ledger."""
         manifest = (self.manifest, self.digest[:12])
-        return [row, now(), self.run, self.run_hash, self.seed, *manifest, self.split, self.samples, self.code]
+        seed = "" if self.seed is None else self.seed
+        return [row, now(), self.run, self.run_hash, seed, *manifest, self.split, self.samples, self.code]
 
 
 def read_ledger(ledger: Path) -> str:

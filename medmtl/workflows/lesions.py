@@ -24,6 +24,7 @@ from medmtl.lesionfiles.sources import CandidateSource, OpenedSource, open_candi
 from medmtl.lesionfiles.truth import open_truth
 from medmtl.lesionfiles.writing import INDEX_FILE, Evaluation, write_metrics, write_pages, write_tables
 from medmtl.progress import Progress
+from medmtl.workflows.ledger import Look, read_ledger, recorded_look
 
 OWN_ROWS = ("model", AGAINST, *ROWS)
 """Rows that every evaluation may have: no other candidates are called so."""
@@ -57,6 +58,7 @@ def evaluate_lesions(
     out: str | Path | None = None,
     against: str | Path | None = None,
     beside: Mapping[str, str | Path] | None = None,
+    ledger: Path | None = None,
     options: LesionOptions | None = None,
     progress: Progress | None = None,
 ) -> LesionResult:
@@ -68,6 +70,7 @@ def evaluate_lesions(
         out: Folder to make; None: nothing is written.
         against: Other candidates on the same images, to compare with.
         beside: Further candidates on the same images, each a row of its name in all tables.
+        ledger: CSV that this look is recorded in; None: nowhere.
         options: All choices.
         progress: Where to say how far it is.
 
@@ -76,6 +79,8 @@ def evaluate_lesions(
     """
     options, progress = options or LesionOptions(), progress or Progress()
     rules = checked_rules(options)
+    if ledger is not None:
+        _check_ledger(ledger, out)
     known = open_truth(Path(truth), options.truth)
     opened = {
         name: OpenedSource(
@@ -90,9 +95,10 @@ def evaluate_lesions(
         scored = score(images, pairs, score_options(rules, options))
         if options.diaretdb1:
             scored = _with_official(scored, sources[""], images, options.image_threshold)
-        evaluation = assemble(Path(truth), known, opened, pairs, images, scored, options)
-        if folder is not None:
-            _write(folder, evaluation, options, progress)
+        assembled = assemble(Path(truth), known, opened, pairs, images, scored, options)
+        with _recorded(assembled, ledger) as evaluation:
+            if folder is not None:
+                _write(folder, evaluation, options, progress)
     return LesionResult(
         evaluation.result,
         {(one.pair.name, rule_text(one.rule)): one.matches for one in scored},
@@ -111,6 +117,24 @@ def _output(out: str | Path | None) -> Iterator[Path | None]:
         return
     with atomic_folder(Path(out)) as temporary:
         yield temporary
+
+
+def _check_ledger(ledger: Path, out: str | Path | None) -> None:
+    """What is wrong with a ledger is said now, not after the work."""
+    read_ledger(ledger)
+    if out is not None and Path(out).resolve() in ledger.resolve().parents:
+        remedy = "keep the ledger outside --out: that folder is new each time"
+        raise ConfigError("the ledger lies in the folder to be made", where="--ledger", found=ledger, remedy=remedy)
+
+
+@contextmanager
+def _recorded(evaluation: Evaluation, ledger: Path | None) -> Iterator[Evaluation]:
+    """The evaluation with its row of the ledger, which is added once all is written."""
+    if ledger is None:
+        yield evaluation
+        return
+    with recorded_look(ledger, Look.of_candidates(evaluation.result)) as row:
+        yield evaluation.in_ledger(row)
 
 
 def _named(
